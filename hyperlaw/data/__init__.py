@@ -1,0 +1,1 @@
+"""Tables of training runs: checked, in the package's own words, immutable."""

@@ -1,0 +1,1 @@
+"""From draws to a setting, under a stated attitude to risk."""

@@ -1,0 +1,1 @@
+"""Whether to believe a fit, and which of several to believe more."""

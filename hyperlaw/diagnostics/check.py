@@ -1,0 +1,144 @@
+"""`check`: whether to believe a fit. Thresholds, logic and advice of each check stand together."""
+
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import arviz as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hyperlaw.inference.fit import Fit
+
+PASS, REVIEW, FAIL = "PASS", "REVIEW", "FAIL"
+
+
+@dataclass(frozen=True, eq=False)
+class Checks:
+    """What `fit.check()` returns.
+
+    Attributes
+    ----------
+    table
+        One row a check: `check, value, threshold, status` (PASS, REVIEW or FAIL) and `advice`.
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def ok(self) -> bool:
+        """True when no check failed. REVIEW does not fail: it says what to look at."""
+        return bool((self.table["status"] != FAIL).all())
+
+    @property
+    def failed(self) -> list[str]:
+        """Names of the failed checks."""
+        return self.table.loc[self.table["status"] == FAIL, "check"].tolist()
+
+    def __repr__(self) -> str:
+        return self.table.to_string(index=False, formatters={"value": "{:.4g}".format})
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(index=False, formatters={"value": "{:.4g}".format})
+
+
+def check(fit: Fit) -> Checks:
+    """Check that the sampler worked, that the law fits the runs, and that the runs inform the exponents.
+
+    Parameters
+    ----------
+    fit
+        A fitted law.
+
+    Returns
+    -------
+    Checks
+        A table; `.ok` is False when any check failed. A check with nothing to look at fails.
+    """
+    rows = [*_sampler(fit.tree), *_agreement(fit), *_contraction(fit)]
+    return Checks(pd.DataFrame(rows, columns=["check", "value", "threshold", "status", "advice"]))
+
+
+def _row(name: str, value: float, threshold: str, good: bool, otherwise: str, advice: str) -> tuple:
+    if np.isnan(value):
+        return name, value, threshold, FAIL, "Nothing to look at: the fit lacks what this check needs. Fit again."
+    return name, value, threshold, PASS if good else otherwise, "" if good else advice
+
+
+def _sampler(tree: xr.DataTree) -> list[tuple]:
+    posterior, stats = tree["posterior"].dataset, tree["sample_stats"].dataset
+    r_hat = _extreme(az.rhat(posterior), np.max)
+    bulk, tail = (_extreme(az.ess(posterior, method=m), np.min) for m in ("bulk", "tail"))
+    divergences = float(stats["diverging"].sum()) if stats["diverging"].size else np.nan
+    largest = 2 ** json.loads(tree.attrs["settings"])["max_tree_depth"] - 1
+    deepest = float((stats["n_steps"] >= largest).mean()) if stats["n_steps"].size else np.nan
+    bfmi = _extreme(az.bfmi(tree), np.min)
+    more = "Fit with more draws (draws=2000); if it stays, simplify the law or tighten its priors."
+    return [
+        _row("R-hat, largest", r_hat, "<= 1.01", r_hat <= 1.01, FAIL, "Chains disagree. " + more),
+        _row("ESS bulk, smallest", bulk, ">= 400", bulk >= 400, FAIL, "Too few effective draws. " + more),
+        _row("ESS tail, smallest", tail, ">= 400", tail >= 400, FAIL, "Too few effective draws for intervals. " + more),
+        _row(
+            "divergences", divergences, "0", divergences == 0, FAIL,
+            "The sampler missed a part of the posterior. Fit with target_accept=0.99.",
+        ),
+        _row(
+            "draws at the largest tree", deepest, "< 0.01", deepest < 0.01, REVIEW,
+            "Sampling is slow, not wrong. Fit with warmup=1000 or stronger priors.",
+        ),
+        _row("BFMI, smallest", bfmi, ">= 0.3", bfmi >= 0.3, FAIL, "Heavy-tailed energies. Fit with warmup=1000."),
+    ]  # fmt: skip
+
+
+def _extreme(values: xr.Dataset, pick: Callable) -> float:
+    flat = np.concatenate([np.ravel(values[name].values) for name in values.data_vars] or [np.array([])])
+    return float(pick(flat)) if flat.size else np.nan
+
+
+def _agreement(fit: Fit) -> list[tuple]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the same thing is said in the table
+        loo = az.loo(fit.tree, var_name="loss", pointwise=True)
+    k = float(loo.pareto_k.max())
+    many = float((loo.pareto_k > loo.good_k).mean())
+    observed = fit.tree["observed_data"].dataset
+    predicted = fit.tree["posterior_predictive"]["loss"]
+    alive = observed["diverged"].values == 0
+    low, high = np.quantile(predicted.values[..., alive], [0.05, 0.95], axis=(0, 1))
+    seen = observed["loss"].values[alive]
+    inside = float(np.mean((seen >= low) & (seen <= high))) if alive.any() else np.nan
+    lost = float(fit.tree["posterior_predictive"]["diverged"].mean() - observed["diverged"].mean())
+    return [
+        _row(
+            "PSIS-LOO k, largest", k, f"<= {loo.good_k:.2f}", k <= loo.good_k, REVIEW if many < 0.05 else FAIL,
+            "Some runs sway the fit on their own. Look at them: az.loo(fit.tree, pointwise=True) beside fit.runs.frame.",
+        ),
+        _row(
+            "runs inside 90 % posterior predictive", inside, "0.82 to 0.97", 0.82 <= inside <= 0.97,
+            REVIEW if inside > 0.75 else FAIL,
+            "The law does not describe these runs' scatter. Plot losses against learning rate by cell.",
+        ),
+        _row(
+            "diverged runs, expected minus seen (share)", lost, "-0.05 to 0.05", abs(lost) <= 0.05, REVIEW,
+            "The divergence cliff is misplaced: do not rely on P(diverge).",
+        ),
+    ]  # fmt: skip
+
+
+def _contraction(fit: Fit) -> list[tuple]:
+    """Share of each exponent's prior variance that the runs removed."""
+    posterior, prior = fit.tree["posterior"].dataset, fit.tree["prior"].dataset
+    rows = []
+    for parameter in fit.law.own_parameters:
+        if "exponent" in parameter.name:
+            removed = 1 - float(posterior[parameter.name].var()) / float(prior[parameter.name].var())
+            rows.append(
+                _row(
+                    f"contraction of {parameter.name}", removed, ">= 0.5", removed >= 0.5, REVIEW,
+                    "The prior decides this exponent, not the runs. Add runs that vary its covariate, or state "
+                    "a prior you can defend.",
+                )
+            )  # fmt: skip
+    return rows

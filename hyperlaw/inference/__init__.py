@@ -1,0 +1,1 @@
+"""Sampling posteriors, predicting unseen cells, storing fits."""

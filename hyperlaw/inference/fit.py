@@ -1,0 +1,195 @@
+"""`fit`: sample the posterior of a law given a sweep."""
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import xarray as xr
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hyperlaw.data.runs import Runs
+from hyperlaw.inference.sampler import CHUNK, sample
+from hyperlaw.inference.tree import posterior_tree
+from hyperlaw.models.design import design, pivot
+from hyperlaw.models.law import Law
+from hyperlaw.models.prior import Prior
+
+if TYPE_CHECKING:
+    from hyperlaw.diagnostics.check import Checks
+    from hyperlaw.inference.predict import Prediction
+
+PRIOR_DRAWS = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The posterior of a law given runs. Made by `hl.fit` or `hl.load_fit`.
+
+    Attributes
+    ----------
+    law
+        The law, with the priors that were used.
+    runs
+        The runs it was fitted to.
+    tree
+        ArviZ `DataTree`; its attributes hold the seed, settings, versions and the digest of the data.
+    pivot
+        Natural log of each covariate at which the law's intercepts are stated.
+    """
+
+    law: Law
+    runs: Runs
+    tree: xr.DataTree
+    pivot: dict[str, float]
+
+    @property
+    def seed(self) -> int:
+        """The seed that the fit was made with."""
+        return int(self.tree.attrs["seed"])
+
+    def check(self) -> "Checks":
+        """Whether to believe this fit: see `hyperlaw.diagnostics.check`."""
+        from hyperlaw.diagnostics.check import check
+
+        return check(self)
+
+    def predict(self, at: Mapping[str, Any], candidates: Mapping[str, np.ndarray] | None = None) -> "Prediction":
+        """Optimum, loss and regret surface at a target scale: see `hyperlaw.inference.predict`."""
+        from hyperlaw.inference.predict import predict
+
+        return predict(self, at, candidates)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fit to a netCDF file, which `hl.load_fit` reads."""
+        from hyperlaw.inference.storage import save_fit
+
+        save_fit(self, path)
+
+    def __repr__(self) -> str:
+        draws = self.tree["posterior"].sizes
+        return f"Fit of {self.law.name}: {draws['chain']} chains x {draws['draw']} draws. {self.runs!r}"
+
+
+def fit(
+    law: Law,
+    runs: Runs,
+    *,
+    seed: int,
+    priors: Mapping[str, Prior] | None = None,
+    chains: int = 4,
+    draws: int = 1000,
+    warmup: int = 600,
+    target_accept: float = 0.95,
+    max_tree_depth: int = 10,
+    progress: bool = True,
+) -> Fit:
+    """Sample the posterior of `law` given `runs` with NUTS.
+
+    Parameters
+    ----------
+    law
+        For instance `hl.laws.StepLaw()`.
+    runs
+        The small runs.
+    seed
+        Determines every draw: equal seeds on one machine give equal results.
+    priors
+        Priors that replace the law's own, by parameter name; see `law.parameters`.
+    chains, draws, warmup
+        Number of chains, and of kept and warm-up iterations of each; multiples of 50 and 100.
+    target_accept, max_tree_depth
+        NUTS settings; raise `target_accept` when the checks report divergences.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Fit
+        Posterior draws with everything ArviZ needs; call `.check()` before anything else.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When a prior, a setting or the runs do not fit the law.
+    """
+    if priors:
+        law = law.with_priors(priors)
+    _check_settings(seed, chains, draws, warmup)
+    at, arrays = pivot(runs, law.covariates), design(runs, law.covariates)
+    with _progress(law.name, show=progress) as report, jax.enable_x64(True):
+        sites, stats = sample(
+            law,
+            arrays,
+            seed=seed,
+            chains=chains,
+            warmup=warmup,
+            draws=draws,
+            target_accept=target_accept,
+            max_tree_depth=max_tree_depth,
+            report=report,
+        )
+        tree = posterior_tree(law, runs, arrays, sites, stats, seed=seed, prior_draws=PRIOR_DRAWS)
+    settings = {"chains": chains, "draws": draws, "warmup": warmup, "target_accept": target_accept}
+    tree.attrs = provenance(law, runs, at, seed, settings | {"max_tree_depth": max_tree_depth})
+    return Fit(law, runs, tree, at)
+
+
+def provenance(
+    law: Law, runs: Runs, at: dict[str, float], seed: int, settings: dict[str, float]
+) -> dict[str, str | int]:
+    """Attributes of a tree: all that is needed to make it again, as scalars and JSON text."""
+    packages = ("hyperlaw", "numpyro", "jax", "arviz", "numpy")
+    return {
+        "law": law.name,
+        "priors": json.dumps(dict(law.key[1])),
+        "pivot": json.dumps(at),
+        "seed": seed,
+        "settings": json.dumps(settings),
+        "data": runs.digest,
+        "versions": json.dumps({name: version(name) for name in packages} | {"python": platform.python_version()}),
+        "device": jax.devices()[0].platform,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _check_settings(seed: int, chains: int, draws: int, warmup: int) -> None:
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise TypeError(f"seed must be an integer of 0 or more, received {seed!r}.")
+    if chains < 2:
+        raise ValueError(f"chains must be 2 or more, received {chains}: one chain cannot show that chains agree.")
+    for name, value, unit in (("draws", draws, CHUNK), ("warmup", warmup, 2 * CHUNK)):
+        if value < unit or value % unit:
+            raise ValueError(f"{name} must be a multiple of {unit}, received {value}.")
+
+
+class _progress:
+    """A progress bar that reports the share done and the divergences, or nothing at all."""
+
+    def __init__(self, title: str, show: bool) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+        )
+        self._bar = Progress(*columns, disable=not show)
+        self._task = self._bar.add_task(f"{title}: compiling", total=1.0, note="")
+        self._title = title
+
+    def __enter__(self) -> "Any":
+        self._bar.start()
+        return self._report
+
+    def _report(self, share: float, divergences: int) -> None:
+        note = f"{divergences} divergences" if divergences else ""
+        self._bar.update(self._task, completed=share, description=self._title, note=note)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()

@@ -1,0 +1,114 @@
+"""Priors as values: what a parameter's prior may be, how it prints, and how it is stored as JSON."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import jax
+import numpyro.distributions as dist
+
+if TYPE_CHECKING:
+    from hyperlaw.models.design import Design
+
+
+@dataclass(frozen=True)
+class AtGridCentre:
+    """A normal prior around the middle of the values that were tried, in natural logs.
+
+    The grid of a sweep says where its author expected the optimum; nothing of the outcomes is used.
+
+    Attributes
+    ----------
+    quantity
+        `"learning_rate"` or `"batch_size"`.
+    scale
+        Standard deviation, in natural logs.
+    """
+
+    quantity: str
+    scale: float
+
+    def __str__(self) -> str:
+        return f"Normal(grid centre of ln {self.quantity}, {self.scale:g})"
+
+
+@dataclass(frozen=True)
+class AtBestLoss:
+    """A normal prior around the mean of the cells' lowest losses, as wide as `scale` times their spread.
+
+    Sets location and unit only; it is far wider than what the losses then say.
+    """
+
+    scale: float
+
+    def __str__(self) -> str:
+        return f"Normal(mean lowest loss, {self.scale:g} x its spread)"
+
+
+@dataclass(frozen=True)
+class InLossSpread:
+    """A log-normal prior in units of the spread of the cells' lowest losses.
+
+    Attributes
+    ----------
+    median
+        Median, as a multiple of that spread.
+    scale
+        Standard deviation of the logarithm.
+    """
+
+    median: float
+    scale: float
+
+    def __str__(self) -> str:
+        return f"LogNormal(ln({self.median:g} x spread of lowest losses), {self.scale:g})"
+
+
+Prior: TypeAlias = dist.Distribution | AtGridCentre | AtBestLoss | InLossSpread
+_RELATIVE = {cls.__name__: cls for cls in (AtGridCentre, AtBestLoss, InLossSpread)}
+
+
+def resolve(prior: Prior, design: "Design") -> dist.Distribution:
+    """Turn a prior that is relative to the sweep into a NumPyro distribution."""
+    match prior:
+        case AtGridCentre(quantity, scale):
+            return dist.Normal(design.grid_centre[quantity], scale)
+        case AtBestLoss(scale):
+            return dist.Normal(design.loss_centre, scale * design.loss_spread)
+        case InLossSpread(median, scale):
+            return dist.LogNormal(jax.numpy.log(median * design.loss_spread), scale)
+        case _:
+            return prior
+
+
+def support(prior: Prior) -> Any:
+    """Constraint on the values that a prior can draw (a NumPyro constraint)."""
+    if isinstance(prior, dist.Distribution):
+        return prior.support
+    return dist.constraints.positive if isinstance(prior, InLossSpread) else dist.constraints.real
+
+
+def to_text(prior: Prior) -> str:
+    """One line such as `Normal(loc=0.5, scale=0.1)`."""
+    if not isinstance(prior, dist.Distribution):
+        return str(prior)
+    arguments = ", ".join(f"{name}={float(value):g}" for name, value in _arguments(prior).items())
+    return f"{type(prior).__name__}({arguments})"
+
+
+def to_json(prior: Prior) -> str:
+    """Text from which `from_json` builds the same prior again."""
+    arguments = _arguments(prior) if isinstance(prior, dist.Distribution) else vars(prior)
+    plain = {name: value if isinstance(value, str) else float(value) for name, value in arguments.items()}
+    return json.dumps({"distribution": type(prior).__name__} | plain)
+
+
+def from_json(text: str) -> Prior:
+    """Inverse of `to_json`."""
+    arguments = json.loads(text)
+    name = arguments.pop("distribution")
+    return _RELATIVE[name](**arguments) if name in _RELATIVE else getattr(dist, name)(**arguments)
+
+
+def _arguments(prior: dist.Distribution) -> dict[str, Any]:
+    return {name: getattr(prior, name) for name in prior.arg_constraints if hasattr(prior, name)}

@@ -1,0 +1,206 @@
+"""The loss surface of a cell: how the losses of `Runs` scatter around a law's optimum.
+
+For run i of cell c, with u and v the natural-log distances of its learning rate and batch size from the
+best ones (of the cell: the law's plus the cell's own deviation):
+
+    loss_i ~ StudentT(tail, floor_c + excess_i, sqrt(noise^2 + (noise_growth excess_i)^2))
+    excess = x / (1 + x / saturation),   x = k_eta g(u, skew_eta) + k_B g(v, skew_B)
+    g(u, s) = 2 (exp(s u) - s u - 1) / s^2,   u^2 as s -> 0
+
+and floor_c is scattered around a trend that falls with every covariate as in Chinchilla's loss
+(arXiv 2203.03466 for the transfer, 2203.15556 for the loss), written by its slope at the pivot. A run diverges with a
+probability that rises with u. Everything here is a pure function; the model only samples and calls them.
+"""
+
+from math import log
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+
+from hyperlaw.models.design import Design
+from hyperlaw.models.law import Law, Parameter, Values
+from hyperlaw.models.prior import AtBestLoss, InLossSpread, resolve, support
+
+_WIDE = "unit and location only; the losses say the rest"
+
+
+def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
+    """Parameters of the loss surface that every law shares."""
+    fixed = (
+        Parameter("floor", "lowest loss at the pivot", "nats", AtBestLoss(3.0), _WIDE, spread=0.3),
+        Parameter(
+            "floor_spread", "scatter of cells' lowest losses around their trend", "nats", InLossSpread(0.1, 1.0),
+            "off zero; a tenth of the differences that scale makes",
+        ),
+        Parameter(
+            "sharpness_learning_rate", "rise of the loss with squared ln distance from eta*, at the pivot", "nats",
+            InLossSpread(0.2, 1.2), _WIDE, spread=0.2,
+        ),
+        Parameter(
+            "sharpness_batch_size", "rise of the loss with squared ln distance from B*, at the pivot", "nats",
+            InLossSpread(0.2, 1.2), _WIDE, spread=0.2,
+        ),
+        Parameter(
+            "skew_learning_rate", "how much faster the loss rises above eta* than below", "", dist.LogNormal(log(0.8), 0.4),
+            "0.9 on a published sweep (2503.04715); too high a rate is always worse than too low",
+        ),
+        Parameter(
+            "skew_batch_size", "how much faster the loss rises above B* than below", "", dist.Normal(0, 0.3),
+            "about 0 on the same sweep",
+        ),
+        Parameter(
+            "saturation", "excess loss that no setting exceeds", "nats", InLossSpread(5.0, 1.0),
+            "a run cannot do worse than not to learn",
+        ),
+        Parameter("noise", "scatter of a run's loss at the optimum", "nats", InLossSpread(0.02, 1.0), _WIDE),
+        Parameter(
+            "noise_growth", "scatter as a share of the excess loss", "", dist.LogNormal(log(0.2), 0.5),
+            "0.2 on a published sweep (2503.04715)",
+        ),
+        Parameter(
+            "tail", "degrees of freedom of the scatter", "", dist.Gamma(4.0, 0.5),
+            "between heavy tails (2) and nearly normal (20)",
+        ),
+        Parameter(
+            "spread_learning_rate", "a cell's own deviation from the law's learning rate", "ln",
+            dist.LogNormal(log(0.15), 0.6), "off zero; half a grid step of published sweeps",
+        ),
+        Parameter(
+            "spread_batch_size", "a cell's own deviation from the law's batch size", "ln",
+            dist.LogNormal(log(0.15), 0.6), "off zero; half a grid step of published sweeps",
+        ),
+        Parameter(
+            "cliff", "distance above eta* at which half of the runs diverge", "ln", dist.LogNormal(log(3.0), 0.6),
+            "a factor of 6 to 150: grids reach it seldom", spread=0.2,
+        ),
+        Parameter(
+            "cliff_width", "distance over which divergence sets in", "ln", dist.LogNormal(log(0.4), 0.6),
+            "about an octave",
+        ),
+    )  # fmt: skip
+    return fixed + tuple(p for name in covariates for p in _covariate_parameters(name))
+
+
+def _covariate_parameters(name: str) -> tuple[Parameter, ...]:
+    return (
+        Parameter(
+            f"floor_slope_{name}", f"fall of the lowest loss with ln {name}, at the pivot", "nats",
+            InLossSpread(0.5, 1.0), _WIDE, spread=0.2,
+        ),
+        Parameter(
+            f"floor_exponent_{name}", f"exponent with which that fall levels off in {name}", "",
+            dist.LogNormal(log(0.25), 0.6), "published 0.28 to 0.37 (2203.15556, 2404.10102)",
+        ),
+        Parameter(
+            f"sharpness_rate_exponent_{name}", f"exponent of the learning-rate sharpness with {name}", "",
+            dist.Normal(-0.2, 0.2), "falls with horizon (2410.05838)", spread=0.1,
+        ),
+        Parameter(
+            f"sharpness_batch_exponent_{name}", f"exponent of the batch-size sharpness with {name}", "",
+            dist.Normal(-0.2, 0.2), "as for the learning rate", spread=0.1,
+        ),
+    )  # fmt: skip
+
+
+def bowl(u: jax.Array, skew: jax.Array) -> jax.Array:
+    """Skewed bowl g(u, s): zero at 0, u^2 for small s u, rising faster on the side of the sign of s."""
+    t = jnp.clip(skew * u, -50.0, 50.0)
+    small = jnp.abs(t) < 1e-2
+    safe = jnp.where(small, 1.0, t)
+    shape = jnp.where(small, 1 + t / 3 + t**2 / 12, 2 * (jnp.expm1(safe) - safe) / safe**2)
+    return u**2 * shape
+
+
+def floor_trend(p: Values, x: Values) -> jax.Array:
+    """Lowest loss of a cell by the trend, in nats."""
+    fall = sum(
+        p[f"floor_slope_{name}"] * -jnp.expm1(-a * x[name]) / a for name in x for a in [p[f"floor_exponent_{name}"]]
+    )
+    return p["floor"] - fall
+
+
+def best_batch_size(law: Law, p: Values, x: Values) -> jax.Array:
+    """Natural log of a cell's best batch size: the law's, plus the cell's own deviation."""
+    return law.log_batch_size(p, x) + p["spread_batch_size"] * p["deviation_batch_size"]
+
+
+def best_learning_rate(law: Law, p: Values, x: Values, log_batch_size: jax.Array) -> jax.Array:
+    """Natural log of a cell's best learning rate at a given batch size.
+
+    A deviation of the cell's batch size shifts the whole ridge along it.
+    """
+    shifted = log_batch_size - p["spread_batch_size"] * p["deviation_batch_size"]
+    return law.log_learning_rate(p, x, shifted) + p["spread_learning_rate"] * p["deviation_learning_rate"]
+
+
+def excess_loss(
+    law: Law, p: Values, x: Values, log_learning_rate: jax.Array, log_batch_size: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Excess of the loss over the cell's lowest, in nats, and ln distance above the best learning rate."""
+    u = log_learning_rate - best_learning_rate(law, p, x, log_batch_size)
+    v = log_batch_size - best_batch_size(law, p, x)
+    rate = p["sharpness_learning_rate"] * jnp.exp(sum(p[f"sharpness_rate_exponent_{c}"] * x[c] for c in x))
+    batch = p["sharpness_batch_size"] * jnp.exp(sum(p[f"sharpness_batch_exponent_{c}"] * x[c] for c in x))
+    raw = rate * bowl(u, p["skew_learning_rate"]) + batch * bowl(v, p["skew_batch_size"])
+    return raw / (1 + raw / p["saturation"]), u
+
+
+def divergence_logit(p: Values, u: jax.Array) -> jax.Array:
+    """Log-odds that a run at ln distance `u` above the best learning rate diverges."""
+    return (u - p["cliff"]) / p["cliff_width"]
+
+
+def noise_scale(p: Values, excess: jax.Array) -> jax.Array:
+    """Scale of the scatter of a run's loss, in nats."""
+    return jnp.sqrt(p["noise"] ** 2 + (p["noise_growth"] * excess) ** 2)
+
+
+def _sample_parameters(law: Law, design: Design) -> dict[str, jax.Array]:
+    """Values of all parameters: scalars, or one a cell where tasks differ."""
+    p = {}
+    several = len(design.tasks) > 1
+    for parameter in law.parameter_list:
+        value = numpyro.sample(parameter.name, resolve(parameter.prior, design))
+        if several and parameter.spread is not None:
+            spread = numpyro.sample(f"{parameter.name}_spread", spread_prior(parameter))
+            with numpyro.plate("task", len(design.tasks)):
+                offset = numpyro.sample(f"{parameter.name}_offset", dist.Normal())
+                value = numpyro.deterministic(f"{parameter.name}_task", shift(parameter, value, spread * offset))
+            value = value[design.task]
+        p[parameter.name] = value
+    return p
+
+
+def spread_prior(parameter: Parameter) -> dist.Distribution:
+    """Prior of the standard deviation between tasks: log-normal, so that it keeps off zero."""
+    return dist.LogNormal(log(parameter.spread), 0.5)
+
+
+def shift(parameter: Parameter, value: jax.Array, offset: jax.Array) -> jax.Array:
+    """A task's value: the population's plus the offset, or times its exponential where it is positive."""
+    if support(parameter.prior) is dist.constraints.positive:
+        return value * jnp.exp(offset)
+    return value + offset
+
+
+def surface_model(law: Law, design: Design) -> None:
+    """NumPyro model: the losses of a sweep around the optimum of `law`."""
+    p = _sample_parameters(law, design)
+    x = design.covariates
+    with numpyro.plate("cell", len(design.task)):
+        p["deviation_learning_rate"] = numpyro.sample("deviation_learning_rate", dist.Normal())
+        p["deviation_batch_size"] = numpyro.sample("deviation_batch_size", dist.Normal())
+        # Centred on its trend: the losses of a cell pin its floor, and the non-centred form does not mix.
+        floor = numpyro.sample("cell_floor", dist.Normal(floor_trend(p, x), p["floor_spread"]))
+
+    of_run = {name: value[design.cell] if jnp.ndim(value) else value for name, value in p.items()}
+    x_run = {name: value[design.cell] for name, value in x.items()}
+    excess, u = excess_loss(law, of_run, x_run, design.learning_rate, design.batch_size)
+    lost = jnp.asarray(design.diverged, bool)
+    with numpyro.plate("run", len(design.loss)):
+        numpyro.sample("diverged", dist.Bernoulli(logits=divergence_logit(of_run, u)), obs=design.diverged)
+        with numpyro.handlers.mask(mask=~lost):
+            scatter = dist.StudentT(p["tail"], floor[design.cell] + excess, noise_scale(of_run, excess))
+            numpyro.sample("loss", scatter, obs=design.loss)

@@ -1,0 +1,65 @@
+"""`TimeTransfer`: the surge curve of learning rate over batch size, carried over the token horizon T.
+
+    eta*(T, B) = eta_crit(T) / cosh(1/2 ln(B / B_crit(T)))
+    B_crit(T)  = B_crit (T/T_0)^kappa,   eta_crit(T) = eta_crit (T/T_0)^rho,   B*(T) = B_0 (T/T_0)^b
+
+Filatov et al. 2024 (arXiv 2410.05838) for the transfer over T; Li et al. 2024 (arXiv 2405.14578, eq. 2)
+for the curve over B. For B far below, at and far above B_crit the best learning rate goes as
+sqrt(B) T^(rho - kappa/2), T^rho and T^(rho + kappa/2) / sqrt(B): three regimes of one curve.
+"""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+
+from hyperlaw.models.law import Law, Parameter, Values
+from hyperlaw.models.prior import AtGridCentre
+from hyperlaw.models.step_law import BATCH_SIZE, EXPONENT_DATA
+
+
+def log_cosh(x: jax.Array) -> jax.Array:
+    """Natural log of cosh, without overflow."""
+    return jnp.logaddexp(x, -x) - jnp.log(2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class TimeTransfer(Law):
+    """Best learning rate by the surge curve, whose peak moves with data (arXiv 2410.05838, 2405.14578)."""
+
+    covariates = ("params", "data")
+    own_parameters = (
+        BATCH_SIZE,
+        EXPONENT_DATA,
+        Parameter(
+            "log_critical_ratio", "critical batch size over best batch size, at the pivot", "ln", dist.Normal(1, 1),
+            "the best batch size stays below the critical one while both grow (2410.05838)", spread=0.5,
+        ),
+        Parameter(
+            "critical_exponent_data", "exponent kappa of the critical batch size with data", "",
+            dist.Normal(0.7, 0.35), "published 1.0 (2410.05838), 0.47 (2410.21676), 0.46 (2505.13738)", spread=0.1,
+        ),
+        Parameter(
+            "log_peak_rate", "learning rate at the peak of the surge, at the pivot", "ln",
+            AtGridCentre("learning_rate", 1.5), "a sweep is laid around where its author expects it", spread=0.5,
+        ),
+        Parameter(
+            "rate_exponent_data", "exponent rho of the peak learning rate with data", "", dist.Normal(0, 0.3),
+            "0 reproduces the three regimes of 2410.05838; its sign is disputed", spread=0.1,
+        ),
+        Parameter(
+            "rate_exponent_params", "exponent of the peak learning rate with parameters", "", dist.Normal(0, 0.1),
+            "0 under the maximal-update parametrisation, which the law presumes", spread=0.1,
+        ),
+    )  # fmt: skip
+
+    def log_batch_size(self, p: Values, x: Values) -> jax.Array:
+        """Natural log of the best batch size."""
+        return p["log_batch_size"] + p["exponent_data"] * x["data"]
+
+    def log_learning_rate(self, p: Values, x: Values, log_batch_size: jax.Array) -> jax.Array:
+        """Natural log of the best learning rate at a given batch size."""
+        log_critical = p["log_batch_size"] + p["log_critical_ratio"] + p["critical_exponent_data"] * x["data"]
+        peak = p["log_peak_rate"] + p["rate_exponent_data"] * x["data"] + p["rate_exponent_params"] * x["params"]
+        return peak - log_cosh(0.5 * (log_batch_size - log_critical))

@@ -1,0 +1,468 @@
+import re
+import warnings
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hyperlaw as hl
+
+RATES = (1e-3, 2e-3, 4e-3, 8e-3)
+
+
+def table(tasks=("all",), scales=(1e6, 1e7), batches=(32.0, 64.0)):
+    rows = [
+        {"task": task, "data": data, "batch_size": batch, "learning_rate": rate}
+        for task, data, batch, rate in product(tasks, scales, batches, RATES)
+    ]
+    frame = pd.DataFrame(rows)
+    distance = np.log(frame["learning_rate"] / 3e-3)
+    return frame.assign(loss=2 + 10 / np.log(frame["data"]) + 0.1 * distance**2)
+
+
+def with_value(column, row, value):
+    frame = table().assign(seed=0)
+    frame[column] = frame[column].astype(object)
+    frame.loc[row, column] = value
+    return frame
+
+
+def repeated(frame, times=2):
+    return pd.concat([frame] * times, ignore_index=True)
+
+
+def test_own_words_need_no_arguments():
+    runs = hl.Runs.from_frame(table())
+    assert len(runs) == 16
+    assert runs.scales == ("data",)
+    assert list(runs.frame.columns) == [
+        "learning_rate", "batch_size", "data", "task", "seed", "loss", "diverged", "cell"
+    ]  # fmt: skip
+
+
+def test_columns_of_other_names():
+    source = table().rename(columns={"learning_rate": "lr", "batch_size": "bs", "data": "D", "loss": "smooth loss"})
+    source["N"], source["group"], source["try"] = 1e5, "adam", 7
+    runs = hl.Runs.from_frame(
+        source, learning_rate="lr", batch_size="bs", data="D", params="N", loss="smooth loss", task="group", seed="try"
+    )
+    assert runs.scales == ("params", "data")
+    assert runs.tasks == ("adam",)
+    for word, column in {"learning_rate": "lr", "batch_size": "bs", "data": "D", "params": "N"}.items():
+        np.testing.assert_array_equal(runs.frame[word], source[column])
+    np.testing.assert_allclose(runs.frame["loss"], source["smooth loss"])
+    assert (runs.frame["seed"] == 7).all()
+
+
+def test_every_scale_is_kept_in_the_package_order():
+    runs = hl.Runs.from_frame(table().assign(utd=1.0, width=64, params=1e5))
+    assert runs.scales == ("params", "width", "data", "utd")
+    assert list(runs.cells.columns[:5]) == ["task", "params", "width", "data", "utd"]
+
+
+def test_misspelt_column_names_the_nearest_and_then_works_without_warnings():
+    source = table().rename(columns={"learning_rate": "peak_learning_rate"})
+    with pytest.raises(ValueError, match=r"learning_rate: there is no column 'learning_rate'\. Did you mean 'peak_lea"):
+        hl.Runs.from_frame(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        runs = hl.Runs.from_frame(source, learning_rate="peak_learning_rate")
+    np.testing.assert_array_equal(runs.frame["learning_rate"], source["peak_learning_rate"])
+
+
+def test_numbers_as_text_are_read():
+    runs = hl.Runs.from_frame(table().astype({"learning_rate": str}))
+    np.testing.assert_array_equal(runs.frame["learning_rate"], table()["learning_rate"])
+
+
+@pytest.mark.parametrize(("given", "factor"), [(None, 1), (1, 1), (2048, 2048), (0.5, 0.5)])
+def test_batch_unit_gives_data_points(given, factor):
+    runs = hl.Runs.from_frame(table(), batch_unit=given)
+    np.testing.assert_allclose(runs.frame["batch_size"], table()["batch_size"] * factor)
+
+
+def test_batch_unit_one_keeps_small_batches_beside_many_tokens():
+    runs = hl.Runs.from_frame(table(scales=(1e9, 1e10)), batch_unit=1)
+    assert runs.frame["batch_size"].max() == 64
+
+
+def test_batch_as_large_as_data_is_allowed():
+    runs = hl.Runs.from_frame(table(scales=(64.0, 128.0)))
+    assert len(runs) == 16
+
+
+def test_labels_are_the_index_of_the_source():
+    numbered = table().set_axis(range(100, 116))
+    assert hl.Runs.from_frame(numbered).labels == list(range(100, 116))
+    named = table().set_axis([f"run-{i}" for i in range(16)])
+    runs = hl.Runs.from_frame(named)
+    assert runs.labels[3] == "run-3"
+    assert runs.frame.loc["run-3", "loss"] == named.loc["run-3", "loss"]
+
+
+def test_order_of_rows_is_kept():
+    shuffled = table().sample(frac=1, random_state=0)
+    runs = hl.Runs.from_frame(shuffled)
+    assert runs.labels == shuffled.index.tolist()
+    np.testing.assert_array_equal(runs.frame["loss"], shuffled["loss"])
+
+
+def test_an_index_with_repeats_is_replaced():
+    runs = hl.Runs.from_frame(table().set_axis([0, 1] * 8))
+    assert runs.labels == list(range(16))
+    np.testing.assert_array_equal(runs.frame["loss"], table()["loss"])
+
+
+def test_source_is_neither_changed_nor_kept():
+    source = table().assign(loss=np.where(np.arange(16) == 2, np.inf, 3.0))
+    before = source.copy()
+    runs = hl.Runs.from_frame(source, batch_unit=8)
+    pd.testing.assert_frame_equal(source, before)
+    digest = runs.digest
+    source["learning_rate"] = 1.0
+    np.testing.assert_array_equal(runs.frame["learning_rate"], before["learning_rate"])
+    assert hl.Runs.from_frame(before, batch_unit=8).digest == digest
+
+
+def test_changing_the_returned_frame_changes_nothing():
+    runs = hl.Runs.from_frame(table())
+    frame = runs.frame
+    frame.loc[0, "loss"] = 99.0
+    frame["learning_rate"] = 1.0
+    assert runs.frame.loc[0, "loss"] == table().loc[0, "loss"]
+    assert runs.frame["learning_rate"].nunique() == len(RATES)
+
+
+def test_changing_the_returned_cells_changes_nothing():
+    runs = hl.Runs.from_frame(table())
+    cells = runs.cells
+    cells.loc[0, "data"] = 7.0
+    assert runs.cells["data"].tolist() == [1e6, 1e7]
+
+
+def test_runs_cannot_be_assigned_to():
+    runs = hl.Runs.from_frame(table())
+    with pytest.raises(AttributeError):
+        runs._frame = table()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_loss_that_is_not_finite_is_a_diverged_run(value):
+    source = table()
+    source.loc[3, "loss"] = value
+    runs = hl.Runs.from_frame(source)
+    assert len(runs) == 16
+    assert runs.frame.index[runs.frame["diverged"]].tolist() == [3]
+    assert np.isnan(runs.frame.loc[3, "loss"])
+    assert runs.frame["loss"].isna().sum() == 1
+
+
+def test_missing_loss_in_a_nullable_column_is_a_diverged_run():
+    source = table().astype({"loss": "Float64"})
+    source.loc[3, "loss"] = pd.NA
+    assert hl.Runs.from_frame(source).frame["diverged"].sum() == 1
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, "boolean"])
+def test_marked_runs_are_diverged_whatever_their_loss(kind):
+    marks = pd.Series(np.arange(16) == 5).astype(kind)
+    runs = hl.Runs.from_frame(table().assign(failed=marks), diverged="failed")
+    assert runs.frame.index[runs.frame["diverged"]].tolist() == [5]
+    assert np.isnan(runs.frame.loc[5, "loss"])
+
+
+def test_marked_and_not_finite_runs_add_up():
+    source = table().assign(diverged=np.arange(16) == 5)
+    source.loc[9, "loss"] = np.nan
+    runs = hl.Runs.from_frame(source)
+    assert runs.frame.index[runs.frame["diverged"]].tolist() == [5, 9]
+    assert runs.cells["diverged"].tolist() == [1, 1]
+
+
+def test_defaults_are_one_task_and_seed_zero():
+    runs = hl.Runs.from_frame(table().drop(columns="task"))
+    assert runs.tasks == ("all",)
+    assert (runs.frame["seed"] == 0).all()
+
+
+def test_tasks_are_sorted_text():
+    runs = hl.Runs.from_frame(table(tasks=(10, 2)), task="task")
+    assert runs.tasks == ("10", "2")
+    assert runs.frame["task"].iloc[0] == "10"
+
+
+def test_seeds_tell_repeats_apart():
+    runs = hl.Runs.from_frame(repeated(table()).assign(repeat=np.repeat([1, 2], 16)), seed="repeat")
+    assert len(runs) == 32
+    assert runs.frame["seed"].tolist() == [1] * 16 + [2] * 16
+    assert runs.cells["runs"].tolist() == [16, 16]
+
+
+def test_cells_differ_in_task_and_scale_only():
+    source = table(tasks=("b", "a"))
+    source.loc[0, "loss"] = np.nan
+    cells = hl.Runs.from_frame(source).cells
+    assert cells["task"].tolist() == ["a", "a", "b", "b"]
+    assert cells["data"].tolist() == [1e6, 1e7, 1e6, 1e7]
+    assert cells["runs"].tolist() == [8] * 4
+    assert cells["diverged"].tolist() == [0, 0, 1, 0]
+    lowest = source.groupby(["task", "data"])["loss"].min()
+    np.testing.assert_allclose(cells["lowest_loss"], lowest)
+
+
+def test_csv_and_parquet_read_the_same_runs(tmp_path):
+    rng = np.random.default_rng(0)
+    source = table()
+    source = source.assign(loss=rng.normal(3, 0.1, 16), learning_rate=source["learning_rate"] * rng.uniform(1, 1.5, 16))
+    source = source.rename(columns={"learning_rate": "lr", "data": "D"}).assign(seed=3)
+    words = {"learning_rate": "lr", "data": "D", "batch_unit": 16}
+    source.to_csv(tmp_path / "runs.csv", index=False)
+    source.to_parquet(tmp_path / "runs.parquet")
+    runs = hl.Runs.from_frame(source, **words)
+    for other in (
+        hl.Runs.from_csv(tmp_path / "runs.csv", **words),
+        hl.Runs.from_parquet(tmp_path / "runs.parquet", **words),
+    ):
+        pd.testing.assert_frame_equal(other.frame, runs.frame, check_exact=True)
+        assert other.digest == runs.digest
+
+
+@pytest.mark.parametrize("word", ["data", "params", "width", "utd"])
+def test_files_take_every_word(word, tmp_path):
+    source = table().rename(columns={"data": "x", "learning_rate": "lr", "batch_size": "bs", "loss": "l", "task": "t"})
+    source = repeated(source).assign(s=np.repeat([0, 1], 16), dead=np.arange(32) == 0)
+    words = {
+        word: "x", "learning_rate": "lr", "batch_size": "bs", "loss": "l", "task": "t", "seed": "s", "diverged": "dead"
+    }  # fmt: skip
+    source.to_csv(tmp_path / "runs.csv", index=False)
+    source.to_parquet(tmp_path / "runs.parquet")
+    for runs in (
+        hl.Runs.from_csv(tmp_path / "runs.csv", **words),
+        hl.Runs.from_parquet(tmp_path / "runs.parquet", **words),
+    ):
+        assert runs.scales == (word,)
+        assert runs.digest == hl.Runs.from_frame(source, **words).digest
+        assert runs.frame["diverged"].sum() == 1
+
+
+def test_digest_is_that_of_the_values():
+    runs = hl.Runs.from_frame(table())
+    renamed = table().rename(columns={"loss": "final"}).set_axis([f"r{i}" for i in range(16)])
+    assert hl.Runs.from_frame(table().assign(unused=1)).digest == runs.digest
+    assert hl.Runs.from_frame(renamed, loss="final").digest == runs.digest
+    assert hl.Runs.from_frame(table().astype({"batch_size": int, "data": int})).digest == runs.digest
+
+
+@pytest.mark.parametrize("column", ["learning_rate", "batch_size", "data", "loss"])
+def test_digest_differs_when_a_value_does(column):
+    source = table()
+    source.loc[source[column] == source.loc[4, column], column] *= 1.0000001
+    changed = hl.Runs.from_frame(source)
+    assert changed.digest != hl.Runs.from_frame(table()).digest
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"task": "b"}, {"params": 5.0}, {"diverged": np.arange(16) == 0}])
+def test_digest_differs_when_a_label_or_scale_does(change):
+    assert hl.Runs.from_frame(table().assign(**change)).digest != hl.Runs.from_frame(table()).digest
+
+
+def test_digest_differs_when_the_same_values_are_another_scale():
+    source = table().rename(columns={"data": "x"})
+    assert hl.Runs.from_frame(source, data="x").digest != hl.Runs.from_frame(source, params="x").digest
+
+
+def test_where_keeps_runs_and_numbers_their_cells_anew():
+    runs = hl.Runs.from_frame(table(tasks=("a", "b"), scales=(1e6, 1e7, 1e8)).set_axis(range(50, 98)))
+    left = runs.where((runs.frame["data"] > 2e6) & (runs.frame["task"] == "b"))
+    assert left.tasks == ("b",)
+    assert left.cells["data"].tolist() == [1e7, 1e8]
+    assert left.cells.index.tolist() == [0, 1]
+    assert left.labels == list(range(82, 98))
+    assert len(runs) == 48
+    assert len(runs.cells) == 6
+
+
+def test_where_all_is_the_same_runs():
+    runs = hl.Runs.from_frame(table())
+    assert runs.where(runs.frame["data"] > 0).digest == runs.digest
+
+
+def test_repr_counts_runs_cells_and_scales():
+    source = table(tasks=("a", "b"))
+    source.loc[0, "loss"] = np.nan
+    assert repr(hl.Runs.from_frame(source)) == ("Runs: 32 runs (1 diverged) in 4 cells, 2 tasks; data 1e+06 to 1e+07")
+
+
+REFUSED = {
+    "missing column, near name": (
+        lambda: hl.Runs.from_frame(table(), loss="los"),
+        "loss: there is no column 'los'. Did you mean 'loss'? "
+        "The columns are: task, data, batch_size, learning_rate, loss.",
+    ),
+    "missing column, no near name": (
+        lambda: hl.Runs.from_frame(table(), params="zzz"),
+        "params: there is no column 'zzz'. The columns are: task, data,",
+    ),
+    "column twice": (
+        lambda: hl.Runs.from_frame(pd.concat([table(), table()["loss"]], axis=1)),
+        "loss: the table has 2 columns named 'loss'. Keep one of them.",
+    ),
+    "no rows": (lambda: hl.Runs.from_frame(table().iloc[:0]), "the table has no rows: at least two scales"),
+    "text": (
+        lambda: hl.Runs.from_frame(with_value("loss", 3, "n/a")),
+        "column 'loss' must hold numbers, but holds text in 1 row: 3 ('n/a').",
+    ),
+    "text in many rows": (
+        lambda: hl.Runs.from_frame(table().assign(data="many")),
+        "column 'data' must hold numbers, but holds text in 16 rows: 0 ('many'), 1 ('many'), 2 ('many'), ....",
+    ),
+    "zero learning rate": (
+        lambda: hl.Runs.from_frame(with_value("learning_rate", 5, 0.0)),
+        "column 'learning_rate' must be finite and above zero, but is not in 1 row: 5 (",
+    ),
+    "negative batch size": (
+        lambda: hl.Runs.from_frame(with_value("batch_size", 6, -32.0)),
+        "column 'batch_size' must be finite and above zero, but is not in 1 row: 6 (",
+    ),
+    "infinite data": (
+        lambda: hl.Runs.from_frame(with_value("data", 7, np.inf)),
+        "column 'data' must be finite and above zero, but is not in 1 row: 7 (",
+    ),
+    "missing learning rate": (
+        lambda: hl.Runs.from_frame(with_value("learning_rate", 2, None)),
+        "column 'learning_rate' must be finite and above zero, but is not in 1 row: 2 (",
+    ),
+    "zero params in a column of another name": (
+        lambda: hl.Runs.from_frame(table().assign(N=[0, *[1e5] * 15]), params="N"),
+        "column 'N' must be finite and above zero, but is not in 1 row: 0 (",
+    ),
+    "seed is no whole number": (
+        lambda: hl.Runs.from_frame(with_value("seed", 1, 0.5)),
+        "column 'seed' must hold whole numbers, but does not in 1 row: 1 (",
+    ),
+    "seed is missing": (
+        lambda: hl.Runs.from_frame(with_value("seed", 1, np.nan)),
+        "column 'seed' must hold whole numbers, but does not in 1 row: 1 (",
+    ),
+    "diverged is text": (
+        lambda: hl.Runs.from_frame(table().assign(diverged=["yes", *[False] * 15])),
+        "column 'diverged' must be true or false (or 1 or 0), but is not in 1 row: 0 ('yes').",
+    ),
+    "diverged is missing": (
+        lambda: hl.Runs.from_frame(table().assign(dead=[False, None, *[False] * 14]), diverged="dead"),
+        "column 'dead' must be true or false (or 1 or 0), but is not in 1 row: 1 (None).",
+    ),
+    "batch unit zero": (
+        lambda: hl.Runs.from_frame(table(), batch_unit=0),
+        "batch_unit must be finite and above zero, received 0.",
+    ),
+    "batch unit infinite": (
+        lambda: hl.Runs.from_frame(table(), batch_unit=np.inf),
+        "batch_unit must be finite and above zero, received inf.",
+    ),
+    "batch larger than data": (
+        lambda: hl.Runs.from_frame(table(scales=(1e4, 1e6)), batch_unit=200),
+        "batch_size is larger than data in 4 rows, first row 4: a batch of 12800 data points, 10000 seen in all. Give "
+        "both in the same unit; batch_unit (received 200) is",
+    ),
+    "one batch larger than data": (
+        lambda: hl.Runs.from_frame(with_value("batch_size", 9, 1e9)),
+        "batch_size is larger than data in 1 row, first row 9: a batch of 1e+09 data points, 1e+07 seen",
+    ),
+    "sequences beside tokens": (
+        lambda: hl.Runs.from_frame(table(scales=(1e9, 1e10), batches=(32.0, 4096.0))),
+        "batch_size (32 to 4096) looks like sequences beside data in tokens (median 5.5e+09). Pass batch_unit=",
+    ),
+    "no scale": (
+        lambda: hl.Runs.from_frame(table().drop(columns="data").drop_duplicates()),
+        "no scale was named: pass data=, params=, width= or utd=",
+    ),
+    "repeats": (
+        lambda: hl.Runs.from_frame(pd.concat([table(), table().iloc[[2]]], ignore_index=True)),
+        "2 rows repeat another run (task, data, learning_rate, batch_size, seed all equal), first rows 2, 16. Drop the "
+        "repeats, or name a seed column",
+    ),
+    "single scale": (
+        lambda: hl.Runs.from_frame(table(scales=(1e6,)).assign(params=5)),
+        "a single scale (params = 5, data = 1e+06): there is nothing to extrapolate from. Add runs at another scale.",
+    ),
+    "single scale in each task": (
+        lambda: hl.Runs.from_frame(table().assign(task=np.repeat(["a", "b"], 8))),
+        "a single scale (data = 1e+06): there is nothing to extrapolate from.",
+    ),
+    "few learning rates": (
+        lambda: hl.Runs.from_frame(table(tasks=("a", "b")).drop(index=[24, 25, 28, 29])),
+        "1 of 4 cells have fewer than 3 learning rates with a finite loss, first task 'b', data 1e+07: 2. Add runs",
+    ),
+    "every run of a cell diverged": (
+        lambda: hl.Runs.from_frame(table().assign(diverged=np.arange(16) < 8)),
+        "1 of 2 cells have fewer than 3 learning rates with a finite loss, first task 'all', data 1e+06: 0.",
+    ),
+    "nothing left": (
+        lambda: (lambda runs: runs.where(runs.frame["data"] < 0))(hl.Runs.from_frame(table())),
+        "no run is left: nothing to fit.",
+    ),
+    "one scale left": (
+        lambda: (lambda runs: runs.where(runs.frame["data"] < 2e6))(hl.Runs.from_frame(table())),
+        "a single scale (data = 1e+06)",
+    ),
+    "two rates left": (
+        lambda: (lambda runs: runs.where(runs.frame["learning_rate"] < 3e-3))(hl.Runs.from_frame(table())),
+        "2 of 2 cells have fewer than 3 learning rates with a finite loss, first task 'all', data 1e+06: 2.",
+    ),
+    "unknown sweep": (
+        lambda: hl.load_sweep("lm_sgd"),
+        f"there is no sweep 'lm_sgd'; the sweeps are: {', '.join(hl.sweeps().index)}.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_with_reason_rows_and_what_is_allowed(case):
+    make, text = REFUSED[case]
+    with pytest.raises(ValueError, match=re.escape(text)):
+        make()
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_files_are_refused_as_frames_are(kind, tmp_path):
+    path = tmp_path / f"runs.{kind}"
+    source = with_value("learning_rate", 5, 0.0).astype({"learning_rate": float})
+    source.to_csv(path, index=False) if kind == "csv" else source.to_parquet(path)
+    read = hl.Runs.from_csv if kind == "csv" else hl.Runs.from_parquet
+    with pytest.raises(ValueError, match="'learning_rate' must be finite and above zero, but is not in 1 row: 5"):
+        read(path)
+
+
+def test_values_in_errors_are_plain_numbers():
+    with pytest.raises(ValueError, match=r"1 row: 6 \(-32\.0\)\."):
+        hl.Runs.from_frame(with_value("batch_size", 6, -32.0))
+
+
+def test_one_column_under_two_words_is_refused():
+    with pytest.raises(ValueError, match="'data'"):
+        hl.Runs.from_frame(table(), data="data", params="data")
+
+
+def test_two_columns_named_like_a_scale_are_refused():
+    with pytest.raises(ValueError, match="data: the table has 2 columns named 'data'"):
+        hl.Runs.from_frame(pd.concat([table(), table()["data"]], axis=1))
+
+
+def test_a_missing_task_is_refused():
+    source = table(tasks=("a", "b"))
+    source.loc[20, "task"] = None
+    with pytest.raises(ValueError, match=r"task.*20"):
+        hl.Runs.from_frame(source)
+
+
+def test_shipped_sweeps_load_and_are_listed():
+    listed = hl.sweeps()
+    assert len(listed) > 0
+    for name, row in listed.iterrows():
+        runs = hl.load_sweep(name)
+        assert len(runs) == row["runs"]
+        assert (runs.frame["data"].min(), runs.frame["data"].max()) == (row["data_from"], row["data_to"])
+        assert row["what"]
+        assert len(runs.cells) > 1
