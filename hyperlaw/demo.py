@@ -65,10 +65,10 @@ def demo(folder: Path, seed: int) -> Choice:
     console.print(against(choice, withheld).to_string(index=False, float_format="{:.4g}".format), "\n")
     truth = measured(withheld, choice.setting)
     console.print(
-        f"Of the {len(withheld)} large runs the best measured learning_rate {truth.best['learning_rate']:.3g}, batch_size "
-        f"{truth.best['batch_size']:.0f}, loss {truth.best['loss']:.4f}. The measured setting nearest to the choice lost "
-        f"{truth.regret_nearest:.4f} nats more; on a smooth surface through the best of them the choice loses "
-        f"{truth.regret_surface:.4f}."
+        f"Best of the {len(withheld)} large runs: learning_rate {truth.best['learning_rate']:.3g}, batch_size "
+        f"{truth.best['batch_size']:.0f}, loss {truth.best['loss']:.4f}. The measured setting nearest to the choice "
+        f"lost {truth.regret_nearest:.4f} nats more; on a smooth surface through the best of them the choice "
+        f"loses {truth.regret_surface:.4f}."
     )
     fits[best].save(folder / "demo.nc")
     choice.plot().savefig(folder / "demo.png", dpi=120)

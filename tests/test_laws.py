@@ -210,7 +210,9 @@ def test_bowl_is_zero_at_the_optimum_and_positive_elsewhere():
     skews = np.array([-3.0, -0.8, 0.0, 1e-6, 0.8, 3.0])
     assert (bowl(np.zeros(6), skews) == 0).all()
     u, s = np.meshgrid(np.concatenate([-np.geomspace(1e-6, 1e3, 40), np.geomspace(1e-6, 1e3, 40)]), skews)
-    assert (bowl(u, s) > 0).all()
+    value = bowl(u, s)
+    assert (value > 0).all()
+    assert np.isfinite(value).all()
 
 
 @pytest.mark.parametrize("skew", [0.0, 1e-12, -1e-9])
@@ -301,23 +303,21 @@ def test_priors_survive_json_to_the_last_digit():
     assert (again.loc, again.scale) == (1 / 3, 0.1)
 
 
-def truncated(loc):
-    return dist.TruncatedNormal(loc, 0.1, low=0.0)
+NOT_STORED = {
+    "LeftTruncatedDistribution": dist.TruncatedNormal(0.3, 0.1, low=0.0),
+    "TransformedDistribution": dist.TransformedDistribution(dist.Normal(0, 1), dist.transforms.ExpTransform()),
+    "ImproperUniform": dist.ImproperUniform(dist.constraints.positive, (), ()),
+}
 
 
-def exponential_of_normal(loc):
-    return dist.TransformedDistribution(dist.Normal(loc, 0.1), dist.transforms.ExpTransform())
-
-
-@pytest.mark.parametrize("make", [truncated, exponential_of_normal])
-def test_a_prior_is_kept_whole_or_refused(make):
-    try:
-        one, other = (StepLaw(priors={"noise": make(loc)}) for loc in (0.3, 9.0))
-    except (TypeError, ValueError):
-        return
-    assert one != other
-    again = from_json(to_json(one.priors["noise"]))
-    assert float(again.log_prob(0.3)) == pytest.approx(float(make(0.3).log_prob(0.3)), rel=1e-5)
+@pytest.mark.parametrize("kind", NOT_STORED)
+def test_a_prior_that_cannot_be_stored_is_refused(kind):
+    text = (
+        f"the prior of 'noise' cannot be stored with a fit: {kind} is not a plain distribution class of "
+        "numpyro.distributions. Use for instance dist.LogNormal or dist.Gamma."
+    )
+    with pytest.raises(TypeError, match=re.escape(text)):
+        StepLaw(priors={"noise": NOT_STORED[kind]})
 
 
 def test_replaced_prior_shows_in_the_table(law):

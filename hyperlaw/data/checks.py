@@ -1,6 +1,7 @@
 """Refusals of bad input, before anything is compiled: what was wrong, which rows, what is allowed."""
 
 import difflib
+import itertools
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ MIN_LEARNING_RATES = 3
 
 
 def columns_exist(frame: pd.DataFrame, named: dict[str, str]) -> None:
-    """Every named column is in the table, under one meaning only, and the table has rows."""
+    """Every named column is in the table once, has one meaning, and the table has rows."""
     have = [str(column) for column in frame.columns]
     for word, column in named.items():
         if column not in have:
@@ -18,13 +19,17 @@ def columns_exist(frame: pd.DataFrame, named: dict[str, str]) -> None:
             raise ValueError(f"{word}: there is no column {column!r}.{hint} The columns are: {', '.join(have)}.")
         if have.count(column) > 1:
             raise ValueError(f"{word}: the table has {have.count(column)} columns named {column!r}. Keep one of them.")
+    for word, other in itertools.combinations(named, 2):
+        if named[word] == named[other]:
+            raise ValueError(f"column {named[word]!r} was named for both {word} and {other}. Give each its own column.")
     if len(frame) == 0:
         raise ValueError("the table has no rows: at least two scales of several learning rates are needed.")
 
 
 def _rows(bad: pd.Series | np.ndarray, values: pd.Series) -> str:
     labels = list(values.index[np.asarray(bad)])
-    shown = ", ".join(f"{label} ({values.loc[label]!r})" for label in labels[:3])
+    plain = values.astype(object)
+    shown = ", ".join(f"{label} ({plain.loc[label]!r})" for label in labels[:3])
     return f"{len(labels)} row{'s' if len(labels) > 1 else ''}: {shown}{', ...' if len(labels) > 3 else ''}"
 
 
@@ -65,6 +70,14 @@ def booleans(values: pd.Series, column: str) -> pd.Series:
     if bad.any():
         raise ValueError(f"column {column!r} must be true or false (or 1 or 0), but is not in {_rows(bad, unique)}.")
     return values.astype(bool)
+
+
+def labels(values: pd.Series, column: str) -> pd.Series:
+    """Values as text, none missing."""
+    unique = values.reset_index(drop=True)
+    if unique.isna().any():
+        raise ValueError(f"column {column!r} holds tasks, but names none in {_rows(unique.isna(), unique)}.")
+    return values.astype(str)
 
 
 def batch_unit(table: pd.DataFrame, unit: float | None) -> float:

@@ -87,15 +87,15 @@ class Runs:
             "data": data, "params": params, "width": width, "utd": utd, "task": task, "seed": seed, "diverged": diverged
         }  # fmt: skip
         named = required | {word: column for word, column in optional.items() if column is not None}
-        checks.columns_exist(frame, named)
         found = named | {word: word for word, column in optional.items() if column is None and word in frame}
+        checks.columns_exist(frame, found)
         table = frame[list(found.values())].set_axis(list(found), axis=1).copy()
         scales = [word for word in SCALES if word in table]
 
         for word in [*HYPERPARAMETERS, *scales]:
             table[word] = checks.positive_numbers(table[word], found[word])
         table["loss"] = checks.numbers(table["loss"], found["loss"])
-        table["task"] = table["task"].astype(str) if "task" in table else "all"
+        table["task"] = checks.labels(table["task"], found["task"]) if "task" in table else "all"
         table["seed"] = checks.whole_numbers(table["seed"], found["seed"]) if "seed" in table else 0
         marked = checks.booleans(table["diverged"], found["diverged"]) if "diverged" in table else False
         table["diverged"] = ~np.isfinite(table["loss"]) | marked
@@ -169,9 +169,13 @@ class Runs:
         """Task labels, sorted."""
         return tuple(sorted(self._frame["task"].unique()))
 
-    @cached_property
+    @property
     def cells(self) -> pd.DataFrame:
-        """One row a cell, indexed by cell: task, scales, how many runs, how many diverged, lowest loss."""
+        """One row a cell, indexed by cell: task, scales, how many runs, how many diverged, lowest loss. A copy."""
+        return self._cells.copy()
+
+    @cached_property
+    def _cells(self) -> pd.DataFrame:
         groups = self._frame.groupby("cell")
         cells = groups[["task", *self.scales]].first()
         return cells.assign(runs=groups.size(), diverged=groups["diverged"].sum(), lowest_loss=groups["loss"].min())

@@ -39,7 +39,9 @@ class Quantile:
 
     def __call__(self, losses: np.ndarray) -> np.ndarray:
         """Quantile over draws."""
-        return np.quantile(losses, self.q, axis=0)
+        with np.errstate(invalid="ignore"):  # between two infinite losses NumPy interpolates to NaN
+            values = np.quantile(losses, self.q, axis=0)
+        return np.where(np.isnan(values) & ~np.isnan(losses).any(axis=0), np.inf, values)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import arviz as az
+import arviz_stats as az
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -113,7 +113,7 @@ def _agreement(fit: Fit) -> list[tuple]:
     return [
         _row(
             "PSIS-LOO k, largest", k, f"<= {loo.good_k:.2f}", k <= loo.good_k, REVIEW if many < 0.05 else FAIL,
-            "Some runs sway the fit on their own. Look at them: az.loo(fit.tree, pointwise=True) beside fit.runs.frame.",
+            "Some runs sway the fit on their own. Look at them: az.loo(fit.tree, pointwise=True).",
         ),
         _row(
             "runs inside 90 % posterior predictive", inside, "0.82 to 0.97", 0.82 <= inside <= 0.97,

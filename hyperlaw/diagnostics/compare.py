@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import arviz as az
+import arviz_stats as az
 import pandas as pd
 
 from hyperlaw.inference.fit import Fit

@@ -9,6 +9,7 @@ import pandas as pd
 from hyperlaw.data.runs import HYPERPARAMETERS
 
 NEAR = 16
+FLAT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def _quadratic(logs: np.ndarray, loss: np.ndarray, at: np.ndarray) -> tuple[np.n
         return nothing
     c = np.linalg.lstsq(design, loss[near])[0]
     hessian = np.array([[2 * c[3], c[5]], [c[5], 2 * c[4]]])
-    if np.linalg.eigvalsh(hessian).min() <= 0:
+    if np.linalg.eigvalsh(hessian).min() <= FLAT:
         return nothing
     minimum = np.linalg.solve(hessian, -c[1:3])
     value, lowest = (_terms(np.atleast_2d(z)) @ c for z in (at - centre, minimum))

@@ -161,21 +161,24 @@ def _parameters(fit: "Fit", posterior: xr.Dataset, task: str | None, rng: np.ran
         value = posterior[parameter.name].values
         if several and parameter.spread is not None:
             if task is None:
-                offset = posterior[f"{parameter.name}_spread"].values * rng.standard_normal(shape)
+                offset = posterior[f"{parameter.name}_task_spread"].values * rng.standard_normal(shape)
                 value = np.asarray(surface.shift(parameter, value, offset))
             else:
                 value = posterior[f"{parameter.name}_task"].sel(task=task).values
         p[parameter.name] = value
-    p["deviation_learning_rate"] = rng.standard_normal(shape)
-    p["deviation_batch_size"] = rng.standard_normal(shape)
+    for name in ("learning_rate", "batch_size"):
+        p[f"deviation_{name}"] = p[f"spread_{name}"] * rng.standard_normal(shape)
     return p
 
 
 def _grid(log_rate: np.ndarray, log_batch: np.ndarray, most: float) -> dict[str, np.ndarray]:
     """A log-spaced grid a little beyond where the optimum may be (99 %); no batch above the data."""
-    margin = np.array([-MARGIN, MARGIN])
-    rates = np.linspace(*np.quantile(log_rate, [0.005, 0.995]) + margin, GRID[0])
-    batches = np.linspace(*np.quantile(log_batch, [0.005, 0.995]) + margin, GRID[1])
+
+    def span(logs: np.ndarray, points: int) -> np.ndarray:
+        low, high = np.quantile(logs, [0.005, 0.995])
+        return np.linspace(low - MARGIN, high + MARGIN, points)
+
+    rates, batches = span(log_rate, GRID[0]), span(log_batch, GRID[1])
     batches = np.unique(np.minimum(batches, np.log(most)))
     rate, batch = np.meshgrid(rates, batches, indexing="ij")
     return {"learning_rate": np.exp(rate.ravel()), "batch_size": np.exp(batch.ravel())}

@@ -109,8 +109,8 @@ def sample(
 
     mode, covariance, unravel = _laplace(programs, design)
     scatter = np.random.default_rng(seed).standard_normal((chains, len(mode)))
-    places = mode + scatter @ np.linalg.cholesky(covariance).T
-    z, _ = _stretch(programs, design, keys[:chains], [unravel(p) for p in places], covariance, (0, half), follow)
+    places = [unravel(place) for place in mode + scatter @ np.linalg.cholesky(covariance).T]
+    z, _ = _stretch(programs, design, keys[:chains], places, covariance, (0, half), follow)
     flat = np.concatenate([leaf.reshape(chains, half, -1) for leaf in jax.tree.leaves(z)], axis=2)
     covariance = np.cov(flat[:, half // 3 :].reshape(-1, len(mode)), rowvar=False)
     places = [unravel(place) for place in flat[:, -1]]

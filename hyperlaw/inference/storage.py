@@ -4,7 +4,7 @@ import json
 from os import PathLike
 from pathlib import Path
 
-import arviz as az
+import xarray as xr
 
 from hyperlaw.inference.fit import Fit
 from hyperlaw.inference.tree import runs_of
@@ -36,7 +36,8 @@ def load_fit(path: str | PathLike[str]) -> Fit:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no fit at {path}. Save one with fit.save({path.name!r}).")
-    tree = az.from_netcdf(path).load()
+    with xr.open_datatree(path, engine="h5netcdf") as opened:
+        tree = opened.load()
     if "law" not in tree.attrs or "constant_data" not in tree:
         raise ValueError(f"{path} was not written by fit.save: it has no law or no data.")
     name = tree.attrs["law"]

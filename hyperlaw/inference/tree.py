@@ -4,11 +4,11 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import arviz as az
 import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arviz_base import from_dict
 from arviz_base.io_numpyro import infer_dims
 from numpyro import handlers
 from numpyro.infer import Predictive
@@ -19,6 +19,7 @@ from hyperlaw.models.law import Law
 
 Sites = Mapping[str, np.ndarray]
 OBSERVED = ("loss", "diverged")
+PREDICTIVE_DRAWS = 250
 
 
 @functools.lru_cache(maxsize=32)
@@ -88,14 +89,17 @@ def posterior_tree(
     """Everything a fit holds, with named dims and labels.
 
     Groups `posterior, sample_stats, log_likelihood, log_prior, posterior_predictive, prior,
-    prior_predictive, observed_data, constant_data`. `log_likelihood` has one variable, `loss`: the joint
+    prior_predictive, observed_data, constant_data`; the posterior predictive keeps about 250 evenly spaced draws of
+    each chain. `log_likelihood` has one variable, `loss`: the joint
     log density of a run's divergence and, where it did not diverge, its loss.
     """
-    chains = len(next(iter(sites.values())))
+    chains, draws = next(iter(sites.values())).shape[:2]
     densities, predictive, _ = _programs(law)
     flat = _flat(sites)
     run, log_prior = densities(flat, design)
-    predicted = predictive(jax.random.key(seed + 1), flat, design)
+    step = max(draws // PREDICTIVE_DRAWS, 1)
+    thinned = {name: value[:, ::step] for name, value in sites.items()}
+    predicted = predictive(jax.random.key(seed + 1), _flat(thinned), design)
     tree = prior_tree(law, runs, design, seed=seed + 2, draws=prior_draws)
     groups = {
         "posterior": dict(sites),
@@ -113,7 +117,7 @@ def posterior_tree(
 def _build(groups: dict[str, Any], law: Law, runs: Runs, design: Design) -> xr.DataTree:
     coords = _coords(runs)
     dims = _dims(law, design) | {name: ["run"] for name in groups.get("constant_data", {})}
-    return az.from_dict(groups, coords=coords, dims=dims)
+    return from_dict(groups, coords=coords, dims=dims)
 
 
 def runs_of(tree: xr.DataTree) -> Runs:

@@ -70,6 +70,7 @@ class Law(ABC):
     own_parameters: ClassVar[tuple[Parameter, ...]]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "priors", dict(self.priors))  # a copy: what is given may change later
         defaults = {p.name: p for p in self._defaults}
         for name, prior in self.priors.items():
             if name not in defaults:
@@ -82,6 +83,11 @@ class Law(ABC):
                 raise TypeError(
                     f"the prior of {name!r} must be a scalar NumPyro distribution such as dist.Normal(0.5, 0.1), "
                     f"received {prior!r}."
+                )
+            if not priors_.can_be_stored(prior):
+                raise TypeError(
+                    f"the prior of {name!r} cannot be stored with a fit: {type(prior).__name__} is not a plain "
+                    "distribution class of numpyro.distributions. Use for instance dist.LogNormal or dist.Gamma."
                 )
             allowed, given = priors_.support(defaults[name].prior), priors_.support(prior)
             if allowed is dist.constraints.positive and not getattr(given, "lower_bound", -1.0) >= 0:

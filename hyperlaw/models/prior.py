@@ -1,5 +1,6 @@
 """Priors as values: what a parameter's prior may be, how it prints, and how it is stored as JSON."""
 
+import inspect
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -108,6 +109,17 @@ def from_json(text: str) -> Prior:
     arguments = json.loads(text)
     name = arguments.pop("distribution")
     return _RELATIVE[name](**arguments) if name in _RELATIVE else getattr(dist, name)(**arguments)
+
+
+def can_be_stored(prior: Prior) -> bool:
+    """Whether `from_json` can build this prior again: its class is public and its arguments say it all."""
+    if not isinstance(prior, dist.Distribution):
+        return True
+    cls = getattr(dist, type(prior).__name__, None)
+    required = {
+        name for name, p in inspect.signature(type(prior)).parameters.items() if p.default is inspect.Parameter.empty
+    }
+    return cls is type(prior) and required <= set(_arguments(prior)) and bool(_arguments(prior))
 
 
 def _arguments(prior: dist.Distribution) -> dict[str, Any]:

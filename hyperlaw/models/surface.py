@@ -43,7 +43,7 @@ def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
             InLossSpread(0.2, 1.2), _WIDE, spread=0.2,
         ),
         Parameter(
-            "skew_learning_rate", "how much faster the loss rises above eta* than below", "", dist.LogNormal(log(0.8), 0.4),
+            "skew_learning_rate", "how much faster the loss rises above eta*", "", dist.LogNormal(log(0.8), 0.4),
             "0.9 on a published sweep (2503.04715); too high a rate is always worse than too low",
         ),
         Parameter(
@@ -123,7 +123,7 @@ def floor_trend(p: Values, x: Values) -> jax.Array:
 
 def best_batch_size(law: Law, p: Values, x: Values) -> jax.Array:
     """Natural log of a cell's best batch size: the law's, plus the cell's own deviation."""
-    return law.log_batch_size(p, x) + p["spread_batch_size"] * p["deviation_batch_size"]
+    return law.log_batch_size(p, x) + p["deviation_batch_size"]
 
 
 def best_learning_rate(law: Law, p: Values, x: Values, log_batch_size: jax.Array) -> jax.Array:
@@ -131,8 +131,8 @@ def best_learning_rate(law: Law, p: Values, x: Values, log_batch_size: jax.Array
 
     A deviation of the cell's batch size shifts the whole ridge along it.
     """
-    shifted = log_batch_size - p["spread_batch_size"] * p["deviation_batch_size"]
-    return law.log_learning_rate(p, x, shifted) + p["spread_learning_rate"] * p["deviation_learning_rate"]
+    shifted = log_batch_size - p["deviation_batch_size"]
+    return law.log_learning_rate(p, x, shifted) + p["deviation_learning_rate"]
 
 
 def excess_loss(
@@ -164,18 +164,18 @@ def _sample_parameters(law: Law, design: Design) -> dict[str, jax.Array]:
     for parameter in law.parameter_list:
         value = numpyro.sample(parameter.name, resolve(parameter.prior, design))
         if several and parameter.spread is not None:
-            spread = numpyro.sample(f"{parameter.name}_spread", spread_prior(parameter))
+            spread = numpyro.sample(f"{parameter.name}_task_spread", spread_prior(parameter.spread))
             with numpyro.plate("task", len(design.tasks)):
-                offset = numpyro.sample(f"{parameter.name}_offset", dist.Normal())
+                offset = numpyro.sample(f"{parameter.name}_task_offset", dist.Normal())
                 value = numpyro.deterministic(f"{parameter.name}_task", shift(parameter, value, spread * offset))
             value = value[design.task]
         p[parameter.name] = value
     return p
 
 
-def spread_prior(parameter: Parameter) -> dist.Distribution:
+def spread_prior(spread: float) -> dist.Distribution:
     """Prior of the standard deviation between tasks: log-normal, so that it keeps off zero."""
-    return dist.LogNormal(log(parameter.spread), 0.5)
+    return dist.LogNormal(log(spread), 0.5)
 
 
 def shift(parameter: Parameter, value: jax.Array, offset: jax.Array) -> jax.Array:
@@ -190,8 +190,11 @@ def surface_model(law: Law, design: Design) -> None:
     p = _sample_parameters(law, design)
     x = design.covariates
     with numpyro.plate("cell", len(design.task)):
-        p["deviation_learning_rate"] = numpyro.sample("deviation_learning_rate", dist.Normal())
-        p["deviation_batch_size"] = numpyro.sample("deviation_batch_size", dist.Normal())
+        for name in ("learning_rate", "batch_size"):
+            # Half-centred: between the form that mixes with many runs a cell and the one that mixes with few.
+            root = jnp.sqrt(p[f"spread_{name}"])
+            half = numpyro.sample(f"half_deviation_{name}", dist.Normal(0, root))
+            p[f"deviation_{name}"] = numpyro.deterministic(f"deviation_{name}", root * half)
         # Centred on its trend: the losses of a cell pin its floor, and the non-centred form does not mix.
         floor = numpyro.sample("cell_floor", dist.Normal(floor_trend(p, x), p["floor_spread"]))
 

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _surface(figure: Figure, ax: Axes, choice: "Choice") -> None:
     pairs = choice.candidates
     rates, batches = pairs["learning_rate"].nunique(), pairs["batch_size"].nunique()
     if min(rates, batches) < 3 or rates * batches != len(pairs):
-        shown = ax.scatter(pairs["learning_rate"], pairs["batch_size"], c=pairs["risk"], cmap="cividis")
+        shown: ScalarMappable = ax.scatter(pairs["learning_rate"], pairs["batch_size"], c=pairs["risk"], cmap="cividis")
     else:
         grid = pairs.pivot(index="batch_size", columns="learning_rate", values="risk")
         shown = ax.contourf(grid.columns, grid.index, grid.to_numpy(), levels=12, cmap="cividis")

@@ -1,0 +1,127 @@
+import json
+
+import numpy as np
+import pytest
+from conftest import TARGET
+
+import hyperlaw as hl
+
+COLUMNS = {
+    "learning_rate", "batch_size", "regret_mean", "regret_q90", "regret_cvar90", "risk", "p_best", "p_diverge",
+}  # fmt: skip
+
+
+def test_shapes_that_others_rely_on(choice):
+    assert set(choice.setting) == {"learning_rate", "batch_size"}
+    assert list(choice.intervals.index) == ["learning_rate", "batch_size"]
+    assert list(choice.intervals.columns) == ["lower", "median", "upper"]
+    assert list(choice.table.index[:3]) == ["recommended", "runner_up", "reuse_best"]
+    assert set(choice.table.columns) == COLUMNS
+    assert choice.table.loc["recommended", "learning_rate"] == choice.setting["learning_rate"]
+
+
+def test_the_recommended_setting_has_the_lowest_risk(choice):
+    assert choice.candidates["risk"].min() == pytest.approx(choice.table.loc["recommended", "risk"])
+    assert choice.table["risk"].min() == choice.table.loc["recommended", "risk"]
+    assert choice.table.loc["recommended", "regret_cvar90"] == pytest.approx(choice.table.loc["recommended", "risk"])
+    apart = np.abs(
+        np.log(choice.table.loc["runner_up"] / choice.table.loc["recommended"])[["learning_rate", "batch_size"]]
+    )
+    assert apart.max() >= np.log(2) / 2 - 1e-6
+
+
+def test_draws_are_not_averaged_before_the_choice(fit):
+    """Two settings, one safe and one better in most draws: the attitude to risk decides."""
+    pair = {"learning_rate": np.array([0.0035, 0.0047]), "batch_size": np.array([208.0, 208.0])}
+    regret = hl.decide(fit, TARGET, risk=hl.Mean(), candidates=pair).regret.values
+    assert (regret.min(axis=1) == 0).all()
+    for risk in (hl.Mean(), hl.Quantile(0.5), hl.CVaR(0.95), hl.WorstCase()):
+        choice = hl.decide(fit, TARGET, risk=risk, candidates=pair)
+        assert choice.candidates["risk"].to_numpy() == pytest.approx(risk(regret))
+        assert choice.setting["learning_rate"] == pair["learning_rate"][np.argmin(risk(regret))]
+
+
+def test_reuse_best_is_the_best_run_of_the_largest_small_scale(choice, small):
+    frame = small.frame
+    largest = frame[(frame["params"] == 98304) & (frame["data"] == 2**20)]
+    best = largest.loc[largest["loss"].idxmin()]
+    assert choice.table.loc["reuse_best", "learning_rate"] == best["learning_rate"]
+    assert choice.table.loc["reuse_best", "batch_size"] == best["batch_size"]
+
+
+def test_p_best_sums_to_one_over_given_candidates(fit):
+    rates = np.geomspace(1e-3, 1e-2, 9)
+    choice = hl.decide(fit, TARGET, risk=hl.Mean(), candidates={"learning_rate": rates, "batch_size": rates * 0 + 128})
+    best = np.bincount(choice.regret.values.argmin(axis=1), minlength=9) / len(choice.regret)
+    chosen = int(choice.candidates["risk"].argmin())
+    assert choice.table.loc["recommended", "p_best"] == pytest.approx(best[chosen])
+
+
+def test_a_choice_on_a_bound_says_so(fit):
+    rates = np.geomspace(1e-4, 1e-3, 5)
+    choice = hl.decide(fit, TARGET, risk=hl.Mean(), candidates={"learning_rate": rates, "batch_size": rates * 0 + 128})
+    assert choice.bounds == ["learning_rate at its highest candidate"]
+    assert "sits on a bound (learning_rate at its highest candidate)" in choice.explain()
+
+
+def test_safe_set(choice):
+    strict, loose = choice.safe_set(regret=0.005), choice.safe_set(regret=0.02)
+    assert len(strict) < len(loose)
+    assert (loose["probability"] >= 0.9).all()
+    settings = {tuple(row) for row in loose[["learning_rate", "batch_size"]].to_numpy()}
+    assert tuple(choice.setting.values()) in settings
+    with pytest.raises(ValueError, match="safe_set needs regret > 0 nats and probability strictly between 0 and 1"):
+        choice.safe_set(regret=-1)
+
+
+def test_failed_checks_refuse_unless_a_reason_is_given(rough):
+    with pytest.raises(RuntimeError, match=r"failed .* of its checks .*pass despite=\"reason\""):
+        hl.decide(rough, TARGET, risk=hl.Mean())
+    choice = hl.decide(rough, TARGET, risk=hl.Mean(), despite="a trial")
+    assert choice.despite == "a trial"
+    assert "the reason given: a trial" in choice.explain()
+    assert json.loads(choice.to_json())["despite"] == "a trial"
+
+
+def test_a_risk_of_the_wrong_shape_is_refused(fit):
+    with pytest.raises(ValueError, match="risk must return one number a candidate"):
+        hl.decide(fit, TARGET, risk=lambda losses: losses.mean())
+
+
+def test_explanation_and_json(choice):
+    text = choice.explain()
+    for word in ("set learning_rate =", "With 90 % probability", "decades beyond the runs in data", "nats"):
+        assert word in text
+    stored = json.loads(choice.to_json())
+    assert stored["setting"] == choice.setting
+    assert stored["provenance"]["law"] == "StepLaw"
+    assert stored["checks_ok"] is True
+
+
+def test_choice_is_the_same_every_time(fit, choice):
+    assert hl.decide(fit, TARGET, risk=hl.CVaR(0.9)).table.equals(choice.table)
+
+
+def test_the_choice_was_good_on_the_runs_really_made(choice):
+    from hyperlaw.diagnostics.measured import measured
+
+    frame = hl.load_sweep("lm_adam").frame
+    withheld = frame[(frame["params"] == TARGET["params"]) & (frame["data"] == TARGET["data"])]
+    assert len(withheld) >= 28
+    truth = measured(withheld, choice.setting)
+    reuse = measured(withheld, choice.table.loc["reuse_best"])
+    assert truth.regret_surface < 0.01
+    assert truth.regret_surface < reuse.regret_surface
+
+
+def test_picture(choice):
+    figure = choice.plot()
+    assert len(figure.axes) == 5
+    assert all(ax.get_xlabel() or ax.get_ylabel() for ax in figure.axes)
+    labels = {text.get_text() for ax in figure.axes if ax.get_legend() for text in ax.get_legend().get_texts()}
+    assert {"recommended", "reuse best", "law, 90 % for a new cell"} <= labels
+
+
+def test_picture_of_a_few_candidates(fit):
+    pair = {"learning_rate": np.array([0.0035, 0.0047]), "batch_size": np.array([208.0, 208.0])}
+    assert hl.decide(fit, TARGET, risk=hl.Mean(), candidates=pair).plot().axes
