@@ -70,8 +70,9 @@ def decide(
     """Choose a setting for one large run from a saved fit."""
     import hyperlaw as hl
 
+    target = _target(at)
     with _plainly():
-        choice = hl.decide(hl.load_fit(saved), at=_target(at), risk=hl.CVaR(cvar), despite=despite)
+        choice = hl.decide(hl.load_fit(saved), at=target, risk=hl.CVaR(cvar), despite=despite)
     typer.echo(choice.to_json() if json else repr(choice))
     if plot is not None:
         choice.plot().savefig(plot, dpi=120)

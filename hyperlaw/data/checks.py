@@ -11,12 +11,14 @@ MIN_LEARNING_RATES = 3
 
 def columns_exist(frame: pd.DataFrame, named: dict[str, str]) -> None:
     """Every named column is in the table once, has one meaning, and the table has rows."""
-    have = [str(column) for column in frame.columns]
+    have = list(frame.columns)
     for word, column in named.items():
         if column not in have:
-            near = difflib.get_close_matches(column, have, n=1, cutoff=0.4)
+            near = difflib.get_close_matches(column, map(str, have), n=1, cutoff=0.4)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{word}: there is no column {column!r}.{hint} The columns are: {', '.join(have)}.")
+            raise ValueError(
+                f"{word}: there is no column {column!r}.{hint} The columns are: {', '.join(map(str, have))}."
+            )
         if have.count(column) > 1:
             raise ValueError(f"{word}: the table has {have.count(column)} columns named {column!r}. Keep one of them.")
     for word, other in itertools.combinations(named, 2):
@@ -82,8 +84,8 @@ def labels(values: pd.Series, column: str) -> pd.Series:
 
 def batch_unit(table: pd.DataFrame, unit: float | None) -> float:
     """Data points in one unit of batch size; batches and data must then be in the same unit."""
-    factor = 1.0 if unit is None else float(unit)
-    if not (np.isfinite(factor) and factor > 0):
+    factor = 1.0 if unit is None else unit
+    if not isinstance(factor, int | float | np.number) or not (np.isfinite(factor) and factor > 0):
         raise ValueError(f"batch_unit must be finite and above zero, received {unit!r}.")
     if "data" not in table:
         return factor

@@ -65,7 +65,8 @@ class Runs:
             Columns of the scales: data points seen, parameter count, model width, updates-to-data ratio.
             A scale that is not named is looked for under its own name and left out when absent.
         task
-            Column that groups runs which share a law up to their own offsets; one task when left out.
+            Column that groups runs which share a law up to their own offsets; looked for under its own name,
+            and one task, "all", when absent.
         seed
             Column of seeds; looked for under its own name.
         diverged
@@ -89,7 +90,8 @@ class Runs:
         named = required | {word: column for word, column in optional.items() if column is not None}
         found = named | {word: word for word, column in optional.items() if column is None and word in frame}
         checks.columns_exist(frame, found)
-        table = frame[list(found.values())].set_axis(list(found), axis=1).copy()
+        table = frame[list(found.values())].set_axis(list(found), axis=1)
+        table = table.rename_axis(index=None) if table.index.is_unique else table.reset_index(drop=True)
         scales = [word for word in SCALES if word in table]
 
         for word in [*HYPERPARAMETERS, *scales]:
@@ -104,8 +106,6 @@ class Runs:
         table["batch_size"] *= checks.batch_unit(table, batch_unit)
         table["cell"] = table.groupby(["task", *scales], sort=True).ngroup()
         checks.sweep(table, scales)
-        if not table.index.is_unique:
-            table = table.reset_index(drop=True)
         return cls(table[[*HYPERPARAMETERS, *scales, "task", "seed", "loss", "diverged", "cell"]])
 
     @classmethod
@@ -198,9 +198,12 @@ class Runs:
         Raises
         ------
         ValueError
-            When what is left is no sweep: no run, one scale, or too few learning rates in every cell.
+            When `keep` has another index, or what is left is no sweep: no run, one scale, or a cell with too few
+            learning rates.
         """
-        chosen = self._frame[keep.to_numpy(bool)].copy()
+        if set(keep.index) != set(self._frame.index):
+            raise ValueError("keep must have one entry a run, with the index of `frame`; make it from `runs.frame`.")
+        chosen = self._frame[keep.reindex(self._frame.index).to_numpy(bool)].copy()
         chosen["cell"] = chosen.groupby(["task", *self.scales], sort=True).ngroup()
         checks.sweep(chosen, list(self.scales))
         return Runs(chosen)

@@ -66,7 +66,7 @@ class CVaR:
         worst = -np.sort(-losses, axis=0)
         total = worst[:whole].sum(axis=0)
         part = share - whole
-        if part > 1e-9:
+        if whole == 0 or part > 1e-9:
             total = total + part * worst[whole]
         return total / share
 

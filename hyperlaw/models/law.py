@@ -144,7 +144,7 @@ class Law(ABC):
     def model(self, design: Design) -> None:
         """NumPyro model of a sweep under this law, for `numpyro.infer.MCMC` or `numpyro.render_model`.
 
-        `design` comes from `hyperlaw.models.design_of(law, runs)`.
+        `design` comes from `hyperlaw.models.design.design(runs, law.covariates)`.
         """
         from hyperlaw.models.surface import surface_model
 

@@ -165,9 +165,11 @@ def _sample_parameters(law: Law, design: Design) -> dict[str, jax.Array]:
         value = numpyro.sample(parameter.name, resolve(parameter.prior, design))
         if several and parameter.spread is not None:
             spread = numpyro.sample(f"{parameter.name}_task_spread", spread_prior(parameter.spread))
+            # Centred: a task's runs say much about its own values, and the spread's prior keeps it off zero.
+            positive = support(parameter.prior) is dist.constraints.positive
+            population = dist.LogNormal(jnp.log(value), spread) if positive else dist.Normal(value, spread)
             with numpyro.plate("task", len(design.tasks)):
-                offset = numpyro.sample(f"{parameter.name}_task_offset", dist.Normal())
-                value = numpyro.deterministic(f"{parameter.name}_task", shift(parameter, value, spread * offset))
+                value = numpyro.sample(f"{parameter.name}_task", population)
             value = value[design.task]
         p[parameter.name] = value
     return p
