@@ -56,6 +56,7 @@ def test_every_law_predicts_the_optimum_of_a_larger_scale(recovered):
         assert low < np.exp(truth) < high, name
 
 
+@pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto")
 def test_arviz_functions_accept_the_tree(fit):
     assert az.loo(fit.tree, var_name="loss").n_data_points == len(fit.runs)
     assert not az.diagnose(fit.tree, return_diagnostics=True, show_diagnostics=False)[0]
