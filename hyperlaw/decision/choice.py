@@ -105,7 +105,8 @@ class Choice:
             for name, r in far.iterrows()
         ] or ["The target lies within the range of the runs."]
         if self.tied:
-            sentences.append(f"{self.tied} other candidates cannot be told apart from it with these draws.")
+            others = "1 other candidate" if self.tied == 1 else f"{self.tied} other candidates"
+            sentences.append(f"{others} cannot be told apart from it with these draws.")
         if self.bounds:
             sentences.append(f"The choice sits on a bound ({'; '.join(self.bounds)}): widen the candidates there.")
         status = self.checks.table["status"]

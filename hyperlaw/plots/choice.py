@@ -87,4 +87,4 @@ def _cost(ax: Axes, choice: "Choice") -> None:
     ax.axvline(choice.setting["learning_rate"], color=ORANGE, ls="--", label="recommended")
     ax.set(xscale="log", xlabel=AXIS["learning_rate"], ylabel="regret (nats)", ylim=(0, None))
     ax.set_title(f"at batch size {choice.setting['batch_size']:.3g}")
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(loc="upper center", fontsize=8)
