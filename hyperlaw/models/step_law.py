@@ -1,11 +1,12 @@
 """`StepLaw`: power laws in parameters and data, with a bent ridge of learning rate over batch size.
 
-    B*(N, D)      = B_0 N^b_N D^b_D
-    eta*(N, D)    = eta_0 N^a_N D^a_D                                  at the best batch size
-    eta*(N, D, B) = eta*(N, D) (B/B*)^h' ...   slope l for B << B*, slope h for B >> B*
+    B*(N, D)         = B_0 N^b_N D^b_D
+    eta*(N, D)       = eta_0 N^a_N D^a_D                          at the best batch size
+    ln eta*(N, D, B) = ln eta*(N, D) + h v + (l - h)(ln 2 - softplus(-v)),   v = ln B - ln B*(N, D)
 
 The powers are those of Step Law (Li et al. 2025, arXiv 2503.04715): eta* = 1.79 N^-0.713 D^0.307 and
-B* = 0.58 D^0.571. The ridge joins its two slopes by a softplus in ln B.
+B* = 0.58 D^0.571. The ridge has slope l in ln B far
+below the best batch size and slope h far above it.
 """
 
 from dataclasses import dataclass
