@@ -7,6 +7,7 @@ import numpyro.distributions as dist
 import pytest
 from conftest import TRUTH, grid, simulate
 from numpyro.infer import MCMC, NUTS
+from numpyro.infer.inspect import get_model_relations
 
 import hyperlaw as hl
 from hyperlaw.models.design import design
@@ -88,7 +89,9 @@ def test_model_is_plain_numpyro():
     runs = simulate(hl.laws.StepLaw(), grid(sizes=(1e6,), rates=5, batches=3), seed=0)
     law = hl.laws.StepLaw()
     mcmc = MCMC(NUTS(law.model, max_tree_depth=3), num_warmup=5, num_samples=5, progress_bar=False)
-    mcmc.run(jax.random.key(0), design(runs, law.covariates))
+    arrays = design(runs, law.covariates)
+    assert "cell_floor" in get_model_relations(law.model, (arrays,))["sample_sample"]["loss"]  # what render_model draws
+    mcmc.run(jax.random.key(0), arrays)
     assert mcmc.get_samples()["exponent_data"].shape == (5,)
 
 

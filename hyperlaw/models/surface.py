@@ -7,8 +7,9 @@ best ones (of the cell: the law's plus the cell's own deviation):
     excess = x / (1 + x / saturation),   x = k_eta g(u, skew_eta) + k_B g(v, skew_B)
     g(u, s) = 2 (exp(s u) - s u - 1) / s^2,   u^2 as s -> 0
 
-and floor_c is scattered around a trend that falls with every covariate as in Chinchilla's loss (arXiv 2203.15556), written
-by its slope at the pivot. A run diverges with a probability that rises with u. Everything here is a pure function; the model only samples and calls them.
+and floor_c is scattered around a trend that falls with every covariate as in Chinchilla's loss (arXiv
+2203.15556), written by its slope at the pivot. A run diverges with a probability that rises with u.
+Everything here is a pure function; the model only samples and calls them.
 """
 
 from math import log
