@@ -34,7 +34,7 @@ def load() -> hl.Runs:
     return hl.Runs.from_frame(frame, batch_unit=2048, **columns)
 
 
-def score(fit: hl.Fit, withheld: pd.DataFrame, seed: int) -> dict[str, float]:
+def score(fit: hl.Fit, withheld: pd.DataFrame) -> dict[str, float]:
     """Regret and coverage over the cells of `withheld`."""
     rows = []
     for (params, data), cell in withheld.groupby(["params", "data"]):
@@ -74,7 +74,7 @@ def main(seed: int) -> None:
             ess = az.summary(fit.tree, kind="diagnostics", round_to="none")["ess_bulk"].min()
             checks = fit.check()
             row = {"law": law.name, "withheld": size, "ok": checks.ok, "failed": "; ".join(checks.failed)}
-            row |= {"wall_s": wall, "min_ess_per_s": ess / wall} | score(fit, runs.frame[withheld], seed)
+            row |= {"wall_s": wall, "min_ess_per_s": ess / wall} | score(fit, runs.frame[withheld])
             rows.append(row)
             print(pd.Series(row).to_string(), "\n", flush=True)
     print(pd.DataFrame(rows).to_string(index=False, float_format="{:.4g}".format))

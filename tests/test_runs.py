@@ -299,6 +299,8 @@ def test_where_goes_by_label_not_by_order():
     runs = hl.Runs.from_frame(table(tasks=("a", "b")))
     keep = (runs.frame["task"] == "a").sort_values()
     assert runs.where(keep).tasks == ("a",)
+    with pytest.raises(ValueError, match="keep must have one entry a run, with the index of `frame`"):
+        runs.where(keep.iloc[1:])
 
 
 def test_repr_counts_runs_cells_and_scales():
