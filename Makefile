@@ -6,13 +6,14 @@ READY := .venv/.ready
 # Programs compiled once are kept here, so that a second run starts at once.
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
 
-.PHONY: demo test lint types sweep
+.PHONY: demo test lint types sweep sweep-optimizers digits backtest calibrate laws closed-loop
 
 demo: $(READY)
 	$(BIN)/hyperlaw demo
 
+# Programs are compiled at a lower level of optimisation: here compiling costs more than running.
 test: $(READY)
-	$(BIN)/python -m pytest
+	XLA_FLAGS=--xla_backend_optimization_level=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -21,10 +22,40 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# The shipped language-model sweep, made again or gone on with: hours on two cores.
-sweep: $(READY)
-	$(BIN)/python -m experiments.lm.sweep --worker 0/2 & $(BIN)/python -m experiments.lm.sweep --worker 1/2; wait
-	$(BIN)/python -m experiments.lm.sweep --collect hyperlaw/data/sweeps/lm_adam.parquet
+# Regret and coverage at withheld scales, into docs/evidence/backtest.md: about an hour on two cores.
+backtest: $(READY)
+	$(BIN)/python benchmarks/backtest.py
+
+# Simulation-based calibration of every law, into docs/laws: about an hour on two cores; stopped, it goes on.
+calibrate: $(READY)
+	$(BIN)/python benchmarks/calibrate.py
+
+# The rest of docs/laws: priors, recovery, and published sweeps from the folder in HYPERLAW_PUBLIC_SWEEPS.
+laws: $(READY)
+	$(BIN)/python benchmarks/law_evidence.py
+
+# The shipped language-model sweeps, made again or gone on with: hours on two cores.
+sweep: SWEEP = lm_adam
+sweep-optimizers: SWEEP = lm_optimizers
+sweep sweep-optimizers: $(READY)
+	$(BIN)/python -m experiments.lm.sweep --sweep $(SWEEP) --worker 0/2 & \
+		$(BIN)/python -m experiments.lm.sweep --sweep $(SWEEP) --worker 1/2; wait
+	$(BIN)/python -m experiments.lm.sweep --sweep $(SWEEP) --collect hyperlaw/data/sweeps/$(SWEEP).parquet
+
+# The shipped sweep of a small classifier, made again or gone on with: three minutes on one core.
+digits: $(READY)
+	$(BIN)/python -m experiments.classify.sweep
+	$(BIN)/python -m experiments.classify.sweep --collect hyperlaw/data/sweeps/digits.parquet
+
+# The shipped reinforcement-learning sweep, made again or gone on with: about an hour on one core.
+value-rl: $(READY)
+	$(BIN)/python -m experiments.value_rl.sweep && \
+		$(BIN)/python -m experiments.value_rl.sweep --collect hyperlaw/data/sweeps/value_rl.parquet
+
+# Frozen choices against the large runs, into docs/evidence/closed-loop.md.
+closed-loop: $(READY)
+	$(BIN)/python -m experiments.closed_loop score lm
+	$(BIN)/python -m experiments.closed_loop score rl
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || \

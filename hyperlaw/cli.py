@@ -1,9 +1,14 @@
 """The command line: `hyperlaw demo | fit | decide`, in the words of the package."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from hyperlaw.decision.constraints import Constraint
+    from hyperlaw.risk import Risk
 
 app = typer.Typer(help="From small runs to a setting for the large one.", no_args_is_help=True, add_completion=False)
 
@@ -62,7 +67,14 @@ def fit(
 def decide(
     saved: Annotated[Path, typer.Argument(help="A fit that `hyperlaw fit` wrote.")],
     at: Annotated[list[str], typer.Option(help="Target, e.g. --at params=7e9 --at data=1.4e12.")],
-    cvar: Annotated[float, typer.Option(help="Minimise the mean regret of the worst 1 - q of the draws.")] = 0.9,
+    risk: Annotated[
+        str, typer.Option(help="mean, worst, cvar:Q or quantile:Q (Q from 0 to 1), or entropic:A: of the regret.")
+    ] = "cvar:0.9",
+    at_most: Annotated[list[str] | None, typer.Option(help="Constraint, e.g. --at-most steps=2e5; repeatable.")] = None,
+    at_least: Annotated[list[str] | None, typer.Option(help="Constraint, e.g. --at-least batch_size=1e6.")] = None,
+    batch_multiple_of: Annotated[float | None, typer.Option(help="Unit of the batch size, data points.")] = None,
+    max_diverge: Annotated[float | None, typer.Option(help="Highest probability to diverge that is allowed.")] = None,
+    diverge_cost: Annotated[float | None, typer.Option(help="What a diverged run loses, nats.")] = None,
     despite: Annotated[str | None, typer.Option(help="Reason for deciding although checks failed.")] = None,
     json: Annotated[bool, typer.Option(help="Print JSON.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Where the picture is written.")] = None,
@@ -70,25 +82,61 @@ def decide(
     """Choose a setting for one large run from a saved fit."""
     import hyperlaw as hl
 
-    target = _target(at)
+    target: dict[str, float | str] = {
+        name: value if name == "task" else _number(name, value, "--at") for name, value in _pairs(at, "--at")
+    }
     with _plainly():
-        choice = hl.decide(hl.load_fit(saved), at=target, risk=hl.CVaR(cvar), despite=despite)
+        bounds: list[Constraint] = [
+            *(hl.AtMost(name, bound) for name, bound in _numbers(at_most or [], "--at-most")),
+            *(hl.AtLeast(name, bound) for name, bound in _numbers(at_least or [], "--at-least")),
+            *([] if batch_multiple_of is None else [hl.OneOf("batch_size", multiples_of=batch_multiple_of)]),
+            *([] if max_diverge is None else [hl.Chance("diverge", at_most=max_diverge)]),
+        ]
+        attitude = _risk(risk)
+        choice = hl.decide(
+            hl.load_fit(saved), target, risk=attitude, subject_to=bounds, diverge_cost=diverge_cost, despite=despite
+        )
     typer.echo(choice.to_json() if json else repr(choice))
     if plot is not None:
         choice.plot().savefig(plot, dpi=120)
 
 
-def _target(pairs: list[str]) -> dict[str, float | str]:
-    target: dict[str, float | str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
+def _pairs(texts: list[str], option: str) -> list[tuple[str, str]]:
+    """NAME=VALUE, taken apart."""
+    pairs = []
+    for text in texts:
+        name, equals, value = text.partition("=")
         if not equals:
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE, such as data=1.4e12.", param_hint="--at")
-        try:
-            target[name] = value if name == "task" else float(value)
-        except ValueError:
-            raise typer.BadParameter(f"{name} must be a number, received {value!r}.", param_hint="--at") from None
-    return target
+            raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as data=1.4e12.", param_hint=option)
+        pairs.append((name, value))
+    return pairs
+
+
+def _numbers(texts: list[str], option: str) -> list[tuple[str, float]]:
+    return [(name, _number(name, value, option)) for name, value in _pairs(texts, option)]
+
+
+def _number(name: str, text: str, option: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{name} must be a number, received {text!r}.", param_hint=option) from None
+
+
+def _risk(text: str) -> "Risk":
+    """A risk by name, with its level behind a colon."""
+    import hyperlaw as hl
+
+    without: dict[str, Risk] = {"mean": hl.Mean(), "worst": hl.WorstCase()}
+    with_level: dict[str, Callable[[float], Risk]] = {"cvar": hl.CVaR, "quantile": hl.Quantile, "entropic": hl.Entropic}
+    name, colon, level = text.partition(":")
+    if not colon and name in without:
+        return without[name]
+    if not colon or name not in with_level:
+        raise typer.BadParameter(
+            f"{text!r} is no risk; use mean, worst, cvar:0.9, quantile:0.9 or entropic:10.", param_hint="--risk"
+        )
+    return with_level[name](_number(name, level, "--risk"))
 
 
 class _plainly:

@@ -9,10 +9,10 @@ from hyperlaw import laws
 from hyperlaw.data.sweeps import load_sweep
 from hyperlaw.decision.choice import Choice
 from hyperlaw.decision.decide import decide
-from hyperlaw.decision.risk import CVaR
 from hyperlaw.diagnostics.compare import compare
 from hyperlaw.diagnostics.measured import measured
 from hyperlaw.inference.fit import fit
+from hyperlaw.risk import CVaR
 
 SMALL = 2**20
 LARGE = {"params": 98304, "data": 2**22}
@@ -55,7 +55,7 @@ def demo(folder: Path, seed: int) -> Choice:
             console.print(
                 f"  {row['status']} {row['check']} = {row['value']:.3g} ({row['threshold']}). {row['advice']}"
             )
-    comparison = compare(fits)
+    comparison = compare(fits, seed=seed)
     console.print(f"\n{comparison.sentence}\n")
     best = comparison.table.index[0]
 

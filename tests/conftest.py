@@ -8,8 +8,11 @@ from numpyro import handlers
 from numpyro.infer import Predictive
 
 import hyperlaw as hl
+from hyperlaw.inference.example import example
 from hyperlaw.models import LAWS
 from hyperlaw.models.design import design
+from hyperlaw.models.meet import pivot_of
+from hyperlaw.models.points import centred
 
 SMALL = 2**20
 TARGET = {"params": 98304, "data": 2**22}
@@ -31,12 +34,14 @@ def grid(tasks=("all",), sizes=(1e6, 4e6), data=(1e8, 4e8, 1.6e9), rates=7, batc
 TRUTH = {
     "floor": 2.5, "floor_spread": 0.01, "sharpness_learning_rate": 0.05, "sharpness_batch_size": 0.02,
     "skew_learning_rate": 0.5, "skew_batch_size": 0.1, "saturation": 2.0, "noise": 0.005, "noise_growth": 0.1,
-    "tail": 8.0, "spread_learning_rate": 0.08, "spread_batch_size": 0.08, "cliff": 3.0, "cliff_width": 0.3,
+    "floor_coupling": -1.0, "tail": 8.0, "spread_learning_rate": 0.08, "spread_batch_size": 0.08,
+    "cliff": 3.0, "cliff_width": 0.3,
     "exponent_data": 0.45, "exponent_params": 0.05, "log_batch_size": np.log(2.0**15),
     "log_learning_rate": np.log(1e-3), "rate_exponent_params": -0.3, "rate_exponent_data": -0.1,
     "ridge_small_batch": 0.6, "ridge_large_batch": 0.0, "log_critical_ratio": 1.0, "critical_exponent_data": 0.6,
-    "log_peak_rate": np.log(1.5e-3),
+    "log_peak_rate": np.log(1.5e-3), "exponent_compute": 0.3, "rate_exponent_compute": -0.1,
     "floor_slope_params": 0.1, "floor_slope_data": 0.15, "floor_exponent_params": 0.2, "floor_exponent_data": 0.2,
+    "floor_bend_params": 0.0, "floor_bend_data": 0.02,
     "sharpness_rate_exponent_params": 0.0, "sharpness_rate_exponent_data": -0.1,
     "sharpness_batch_exponent_params": 0.0, "sharpness_batch_exponent_data": -0.1,
 }  # fmt: skip
@@ -57,6 +62,13 @@ def simulate(law, frame, seed, truth=TRUTH) -> hl.Runs:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_programs():
+    """Compiled programs are dropped after each file: with all of them in one process, XLA runs out of mappings."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def small() -> hl.Runs:
     """The small scales of the shipped sweep."""
@@ -67,7 +79,7 @@ def small() -> hl.Runs:
 @pytest.fixture(scope="session")
 def fit(small) -> hl.Fit:
     """StepLaw on them."""
-    return hl.fit(hl.laws.StepLaw(), small, seed=0, progress=False)
+    return hl.fit(hl.laws.StepLaw(), small, seed=0, draws=500, progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -82,12 +94,22 @@ def choice(fit) -> hl.Choice:
     return hl.decide(fit, at=TARGET, risk=hl.CVaR(0.9))
 
 
-@pytest.fixture(scope="session", params=sorted(LAWS))
+RUNS_LAWS = sorted(name for name, law in LAWS.items() if "runs" in law.tables)
+VALUE_LAWS = [name for name in LAWS if name not in RUNS_LAWS]
+
+
+def example_of(law, tasks):
+    """The first tasks of a law's example table."""
+    table = example(law)
+    return table.where(table.frame["task"].isin(table.tasks[:tasks]))
+
+
+@pytest.fixture(scope="session", params=RUNS_LAWS)
 def recovered(request):
-    """Every law, the runs simulated from it at TRUTH, and its fit to them."""
+    """Every law of runs, the runs simulated from it at TRUTH, and its fit to them."""
     law = LAWS[request.param]()
     runs = simulate(law, grid(), seed=1)
-    return law, runs, hl.fit(law, runs, seed=1, progress=False)
+    return law, runs, hl.fit(law, runs, seed=1, draws=500, progress=False)
 
 
 @pytest.fixture(scope="session")
@@ -98,4 +120,70 @@ def pooled() -> hl.Fit:
         truth = TRUTH | {"log_learning_rate": np.log(1e-3) + 0.4 * (i - 1)}
         runs = simulate(law, grid((task,), rates=5, batches=4), seed=i, truth=truth)
         frames.append(runs.frame.assign(task=task))
-    return hl.fit(law, hl.Runs.from_frame(pd.concat(frames, ignore_index=True)), seed=2, draws=500, progress=False)
+    return hl.fit(
+        law, hl.Runs.from_frame(pd.concat(frames, ignore_index=True)), seed=2, draws=250, warmup=300, progress=False
+    )
+
+
+TURN = {"log_peak_rate": np.log(2e-3), "log_noise_scale": np.log(150.0)}
+STEPS = {"log_least_steps": np.log(5e3), "log_critical_batch": np.log(4e5), "knee": 1.2}
+UTD = {
+    "log_batch_size": np.log(200.0), "exponent_utd": -0.5, "log_learning_rate": np.log(5e-4), "rate_exponent_utd": -0.2,
+}  # fmt: skip
+DATA = {
+    "log_data": np.log(4e5), "data_slope": 0.6, "data_bend": 0.3, "logit_least_share": -0.5, "least_share_slope": 0.3,
+    "exponent_utd": 0.7,
+}  # fmt: skip
+# Where the values of tests lie, by law.
+VALUE_TRUTH = {
+    "NoiseScale": TURN,
+    "SquareRoot": {"log_learning_rate": np.log(2e-3), "log_middle_batch": 7.5 * np.log(2)},
+    "Surge": TURN,
+    "SurgeExact": TURN | {"log_gamma": -3.0},
+    "BrokenPower": {
+        "log_turn_rate": np.log(2e-3), "log_noise_scale": np.log(150.0), "ridge_small_batch": 1.0,
+        "ridge_large_batch": -0.2,
+    },
+    "ByOptimizer": TURN | {"log_adam_ratio": -2.0, "log_turn_ratio": 0.6},
+    "LossImprovement": {"log_largest_improvement": np.log(0.02), "log_noise_scale": np.log(150.0)},
+    "StepsExamples": STEPS,
+    "CriticalBatchLoss": STEPS | {"critical_exponent_loss": 5.0, "steps_exponent_loss": 2.0},
+    "CriticalBatchData": STEPS | {"critical_exponent_data": 0.45, "steps_exponent_data": 0.6},
+    "CriticalBatchParams": STEPS | {"critical_exponent_params": 0.45, "steps_exponent_params": 0.1},
+    "UTDHyperparameters": UTD,
+    "UTDHyperparametersBySize": UTD | {"exponent_params": 0.7, "log_half_params": 0.5},
+    "DataEfficiency": DATA,
+    "DataEfficiencyBySize": DATA | {"exponent_params": 1.2, "logit_update_share": 0.5},
+    "OptimalUTD": {"log_utd": np.log(2.0), "exponent_budget": 0.6},
+}  # fmt: skip
+
+
+def made(table, frame):
+    """A table of the same kind from a frame."""
+    more = {"estimated": table.estimated} if isinstance(table, hl.Optima) else {}
+    return type(table).from_frame(frame, **more)
+
+
+def measure(law, table, seed, *, apart=None, scatter=0.03, error=0.03, truth=None):
+    """The table with values drawn in numpy around the law at its truth; `apart` is what tasks add to a parameter."""
+    rng, frame = np.random.default_rng(seed), table.frame
+    task = frame["task"].map(table.tasks.index).to_numpy()
+    p = VALUE_TRUTH[law.name] | (truth or {})
+    p |= {name: p[name] + np.asarray(offsets)[task] for name, offsets in (apart or {}).items()}
+    x = centred(frame, law, pivot_of(law, table))
+    cell = frame.groupby(["task", *law.logged]).ngroup().to_numpy()
+    own = 0.03 * rng.standard_normal(cell.max() + 1)[cell] if law.table == "crossings" else 0.0
+    luck = rng.standard_normal((2, len(frame)))
+    luck[1] = 0.6 * luck[0] + 0.8 * luck[1]  # learning rate and batch size of a cell err together
+    batch = np.log(frame["batch_size"].to_numpy()) if "batch_size" in frame else np.zeros(len(frame))
+    for name, lucky in zip(sorted(law.predicts), luck, strict=False):
+        mean = np.asarray(law.log_value(name, p, x, batch), float)
+        batch = mean if name == "batch_size" else batch
+        frame[name] = np.exp(mean + own + error * lucky + scatter * rng.standard_t(4, len(frame)))
+        frame[f"{name}_error" if law.table == "optima" else "error"] = error
+    if "correlation" in frame:
+        frame["correlation"] = 0.6
+    if "reached" in frame:
+        frame["reached"] = frame["data"] < frame["limit"]
+        frame["data"] = np.minimum(frame["data"], frame["limit"])
+    return made(table, frame)

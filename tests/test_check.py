@@ -1,7 +1,6 @@
 import dataclasses
 
 import numpy as np
-import numpyro.distributions as dist
 import pytest
 
 import hyperlaw as hl
@@ -50,20 +49,22 @@ def test_runs_that_the_law_does_not_describe_fail(fit):
 
 def test_an_exponent_that_the_prior_decides_is_marked(small):
     one_size = small.where(small.frame["params"] == 98304)
-    checks = hl.fit(hl.laws.StepLaw(), one_size, seed=0, progress=False).check()
+    checks = hl.fit(hl.laws.StepLaw(), one_size, seed=0, draws=200, warmup=200, progress=False).check()
     assert status(checks, "contraction of rate_exponent_params") == "REVIEW"
     assert status(checks, "contraction of exponent_data") == "PASS"
 
 
-def test_compare(fit, rough, small):
-    comparison = hl.compare({"step": fit, "time": rough})
-    assert {"rank", "elpd_diff", "dse", "elpd", "se", "weight"} <= set(comparison.table.columns)
-    assert comparison.table["weight"].sum() == pytest.approx(1)
-    assert "predicts a left-out run better than" in comparison.sentence
-    with pytest.raises(ValueError, match="compare needs two fits or more, received 1"):
-        hl.compare({"step": fit})
-    fewer = small.where(small.frame["data"] < 2**20)
-    priors = {"exponent_data": dist.Normal(0.5, 0.1)}
-    other = hl.fit(hl.laws.StepLaw(), fewer, seed=0, priors=priors, draws=50, warmup=100, progress=False)
-    with pytest.raises(ValueError, match="'other' and 'step' were fitted to different runs"):
-        hl.compare({"step": fit, "other": other})
+def test_sharpness_reports_cost_and_exponents(rough):
+    table = hl.sharpness(rough)
+    assert list(table.columns) == ["lower", "median", "upper", "p_negative"]
+    assert set(table.index) == {"cost_learning_rate", "cost_batch_size"} | {
+        f"exponent_{h}_{c}" for h in ("learning_rate", "batch_size") for c in ("params", "data")
+    }
+    draws = rough.tree["posterior"]["sharpness_rate_exponent_data"].values
+    assert table.loc["exponent_learning_rate_data", "median"] == pytest.approx(np.median(draws))
+    assert (table.loc[["cost_learning_rate", "cost_batch_size"], "lower"] > 0).all()
+
+
+def test_values_are_not_drawn_of_runs(rough):
+    with pytest.raises(TypeError, match=r"values draws a fit of measured values; for Runs use hl\.plots\.losses"):
+        hl.plots.values(rough)

@@ -18,6 +18,13 @@ def test_decide_from_a_saved_fit(fit, tmp_path):
     assert (tmp_path / "choice.png").stat().st_size > 10_000
     said = run(app, ["decide", str(tmp_path / "fit.nc"), *target, "--json"])
     assert set(json.loads(said.stdout)["setting"]) == {"learning_rate", "batch_size"}
+    bounds = ["--at-most", "steps=1.5e4", "--batch-multiple-of", "64", "--max-diverge", "0.05", "--risk", "mean"]
+    said = run(app, ["decide", str(tmp_path / "fit.nc"), *target, *bounds, "--json"])
+    told = json.loads(said.stdout)
+    assert told["setting"]["batch_size"] == 320
+    assert told["risk"] == "Mean()"
+    constraints = ["AtMost(steps, 15000)", "OneOf(batch_size, multiples_of=64)", "Chance(diverge, at_most=0.05)"]
+    assert told["subject_to"] == constraints
 
 
 def test_fit_a_csv(small, tmp_path):
@@ -33,6 +40,10 @@ def test_fit_a_csv(small, tmp_path):
     [
         (["decide", "none.nc", "--at", "data=1e9"], "hyperlaw: there is no fit at none.nc"),
         (["decide", "none.nc", "--at", "data"], "is not NAME=VALUE"),
+        (["decide", "none.nc", "--at", "data=1e9", "--at-most", "steps"], "'steps' is not NAME=VALUE"),
+        (["decide", "none.nc", "--at", "data=1e9", "--at-most", "step=1"], "hyperlaw: AtMost knows no quantity 'step'"),
+        (["decide", "none.nc", "--at", "data=1e9", "--risk", "brave"], "'brave' is no risk; use mean, worst, cvar:0.9"),
+        (["decide", "none.nc", "--at", "data=1e9", "--risk", "cvar:2"], "hyperlaw: CVaR(q) needs q strictly between"),
         (["decide", "none.nc", "--at", "data=big"], "data must be a number, received 'big'"),
         (["fit", "runs.csv", "--out", "x.nc", "--law", "Moore"], "'Moore' is no law"),
         (["fit", "runs.csv", "--out", "x.nc", "--loss", "lost"], "hyperlaw: loss: there is no column 'lost'"),

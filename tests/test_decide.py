@@ -1,10 +1,13 @@
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import TARGET
 
 import hyperlaw as hl
+from hyperlaw.decision.pricing import Pricing
 
 COLUMNS = {
     "learning_rate", "batch_size", "regret_mean", "regret_q90", "regret_cvar90", "risk", "p_best", "p_diverge",
@@ -25,9 +28,8 @@ def test_the_recommended_setting_has_the_lowest_risk(choice):
     # The posterior median is not among the candidates, so it may be better by less than the grid resolves.
     assert choice.table.loc["recommended", "risk"] <= 1.05 * choice.table["risk"].min()
     assert choice.table.loc["recommended", "regret_cvar90"] == pytest.approx(choice.table.loc["recommended", "risk"])
-    apart = np.abs(
-        np.log(choice.table.loc["runner_up"] / choice.table.loc["recommended"])[["learning_rate", "batch_size"]]
-    )
+    settings = choice.table[["learning_rate", "batch_size"]]
+    apart = np.abs(np.log(settings.loc["runner_up"] / settings.loc["recommended"]))
     assert apart.max() >= np.log(2) / 2 - 1e-6
 
 
@@ -91,7 +93,10 @@ def test_a_risk_of_the_wrong_shape_is_refused(fit):
 
 def test_explanation_and_json(choice):
     text = choice.explain()
-    for word in ("set learning_rate =", "With 90 % probability", "decades beyond the runs in data", "nats"):
+    for word in (
+        "set learning_rate =", "With 90 % probability", "decades beyond the runs in data", "nats",
+        "half the learning rate would be expected to lose", "the attitude to risk hardly matters", "hl.next_runs says",
+    ):  # fmt: skip
         assert word in text
     stored = json.loads(choice.to_json())
     assert stored["setting"] == choice.setting
@@ -113,6 +118,111 @@ def test_the_choice_was_good_on_the_runs_really_made(choice):
     reuse = measured(withheld, choice.table.loc["reuse_best"])
     assert truth.regret_surface < 0.01
     assert truth.regret_surface < reuse.regret_surface
+
+
+def test_chunks_do_not_matter(fit, choice):
+    """Neither to the last bit, nor with settings that do not fill the last chunk."""
+    rng = np.random.default_rng(0)
+    settings = {"learning_rate": 4e-3 * np.exp(rng.normal(size=70)), "batch_size": 200 * np.exp(rng.normal(size=70))}
+    pricing = Pricing(choice.pricing.parts, diverge_cost=2.0)
+    whole, parts = pricing.price(settings), pricing.price(settings, chunk=9)
+    np.testing.assert_array_equal(whole.regret, parts.regret)
+    np.testing.assert_array_equal(whole.p_diverge, parts.p_diverge)
+    losses = [np.concatenate(list(pricing.losses(settings, chunk))) for chunk in (64, 9)]
+    np.testing.assert_array_equal(*losses)
+
+
+def test_prices_are_those_of_predict(fit, choice):
+    pair = {"learning_rate": np.array([0.0035, 0.0047]), "batch_size": np.array([208.0, 300.0])}
+    prediction, prices = fit.predict(TARGET, pair), choice.pricing.price(pair)
+    regret = prediction.draws["regret"].stack(sample=("chain", "draw")).transpose("sample", "candidate").values
+    np.testing.assert_allclose(prices.regret, regret, rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(prices.p_diverge, prediction.draws["diverge"].mean(("chain", "draw")))
+    np.testing.assert_allclose(choice.intervals, fit.predict(TARGET).table.iloc[:2])
+
+
+RISKS = [hl.Mean(), hl.CVaR(0.9), hl.Quantile(0.9), hl.WorstCase(), hl.Entropic(50.0)]
+
+
+@pytest.mark.parametrize("risk", RISKS, ids=str)
+def test_polish_never_raises_the_risk(fit, risk):
+    choice = hl.decide(fit, TARGET, risk=risk)
+    pairs = choice.candidates
+    best = pairs.loc[pairs["risk"].idxmin()]
+    assert best[["learning_rate", "batch_size"]].to_dict() == choice.setting
+    assert choice.table.loc["recommended", "risk"] == pytest.approx(best["risk"])
+    assert choice.polish.startswith(
+        "The polish moved the best candidate's " if best["polished"] else "The polish did not"
+    )
+    assert choice.polish in choice.explain()
+
+
+@pytest.mark.parametrize("risk", RISKS, ids=str)
+def test_slope_of_the_risk(choice, risk):
+    """The weights of a risk, times the slopes of the draws, against finite differences."""
+    point, step = np.log([0.004, 230.0]), 1e-5
+    value, slopes = choice.pricing.slopes(point)
+    for i in range(2):
+        ends = [choice.pricing.slopes(point + sign * step * np.eye(2)[i])[0] for sign in (1, -1)]
+        difference = (risk(ends[0][:, None]) - risk(ends[1][:, None]))[0] / (2 * step)
+        assert risk.weights(value) @ slopes[:, i] == pytest.approx(difference, rel=1e-3, abs=1e-6)
+
+
+def test_what_is_not_polished_says_so(fit):
+    choice = hl.decide(fit, TARGET, risk=lambda losses: losses.mean(axis=0))
+    assert choice.polish == "Not polished: the risk is a function of your own, without weights."
+    pair = {"learning_rate": [0.0035, 0.0047], "batch_size": [208, 208]}
+    assert hl.decide(fit, TARGET, risk=hl.Mean(), candidates=pair).polish == "Not polished: the candidates were given."
+
+
+def test_a_plan_is_priced_beside_the_alternatives(choice):
+    score = choice.score({"learning_rate": 3e-3, "batch_size": 256}, within=0.02)
+    table = score.table
+    rows = [
+        "plan",
+        "recommended",
+        "runner_up",
+        "reuse_best",
+        "posterior_median",
+        "step_law_formula",
+        "deepseek_formula",
+    ]
+    assert list(table.index) == rows
+    assert set(table.columns) == COLUMNS | {"p_within", "note"}
+    assert table.loc["plan", ["learning_rate", "batch_size"]].tolist() == [3e-3, 256]
+    pd.testing.assert_frame_equal(
+        table.loc[rows[1:5], list(choice.table.columns)].astype(float), choice.table.astype(float), rtol=1e-6
+    )
+    regret = score.regret.sel(setting="plan")
+    assert table.loc["plan", "regret_mean"] == pytest.approx(float(regret.mean()), rel=1e-5)
+    assert table.loc["plan", "p_within"] == pytest.approx(float((regret <= 0.02).mean()))
+    assert 0 < table.loc["plan", "p_within"] < 1
+    assert "arXiv 2503.04715, data in tokens; params 9.8e+04 outside" in table.loc["step_law_formula", "note"]
+    same = choice.score(choice.setting).table
+    assert same.loc["plan", "regret_mean"] == same.loc["recommended", "regret_mean"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "within", "text"),
+    [
+        ({"learning_rate": 1e-3}, 0.01, "score needs learning_rate and batch_size, received learning_rate"),
+        ({}, 0.01, "received nothing"),
+        ({"learning_rate": 1e-3, "batch_size": 0}, 0.01, "the plan's batch_size must be a finite number above zero"),
+        ({"learning_rate": 1e-3, "batch_size": 64}, 0, "within must be a regret above zero, in nats; received 0"),
+    ],
+)
+def test_bad_plans_are_refused(choice, plan, within, text):
+    with pytest.raises(ValueError, match=text):
+        choice.score(plan, within)
+
+
+def test_json_has_null_where_there_is_no_number(choice):
+    table = choice.table.assign(regret_mean=np.inf, risk=np.nan)
+    stored = json.loads(replace(choice, table=table).to_json(), parse_constant=pytest.fail)
+    assert stored["table"]["reuse_best"]["regret_mean"] is None
+    assert stored["table"]["reuse_best"]["risk"] is None
+    assert stored["explanation"]
+    assert stored["laws"]["StepLaw"]["weight"] == 1
 
 
 def test_picture(choice):

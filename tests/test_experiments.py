@@ -5,8 +5,9 @@ import pytest
 import hyperlaw as hl
 from experiments.lm import sweep
 from experiments.lm.corpus import Corpus
+from experiments.lm.designs import AdamGroup, OptimizerGroup, lm_adam, lm_optimizers
 from experiments.lm.model import BASE_WIDTH, CONTEXT, VOCABULARY, hidden_params, init, learning_rate_scale
-from experiments.lm.train import UNTRAINED_LOSS, train
+from experiments.lm.train import OPTIMIZERS, UNTRAINED_LOSS, train
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +28,21 @@ def test_maximal_update_parametrisation():
     import jax
 
     scale = learning_rate_scale(4 * BASE_WIDTH)
-    assert scale["mlp_in"] == 0.25
+    assert scale["mlp_in"] == scale["output"] == 0.25
     assert scale["token"] == 1
     params = init(jax.random.key(0), BASE_WIDTH)
     hidden = sum(params[name].size for name in ("attention_in", "attention_out", "mlp_in", "mlp_out"))
     assert hidden == hidden_params(BASE_WIDTH)
     assert params["output"].shape == (BASE_WIDTH, VOCABULARY)
+
+
+def test_maximal_update_parametrisation_of_sgd():
+    scale = learning_rate_scale(4 * BASE_WIDTH, "sgd")
+    assert scale["token"] == scale["position"] == 4
+    assert scale["attention_in"] == scale["mlp_out"] == 1
+    assert scale["output"] == 0.25
+    for optimizer in ("adam", "adamw", "sgd"):
+        assert set(learning_rate_scale(BASE_WIDTH, optimizer).values()) == {1}
 
 
 def test_training_learns_and_records_divergence(corpus):
@@ -47,17 +57,32 @@ def test_training_learns_and_records_divergence(corpus):
     pd.testing.assert_frame_equal(table, again)
 
 
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 2.0**-7), ("sgd", 2.0**-2)])
+def test_both_optimizers_learn_and_diverge(corpus, optimizer, rate):
+    table = train(corpus, 16, 512, [rate, 2.0**3], [2**14, 2**15], seed=0, optimizer=optimizer, warmup=2**11)
+    good, bad = (table[table["learning_rate"] == r]["loss"] for r in (rate, 2.0**3))
+    assert good.iloc[1] < good.iloc[0] < UNTRAINED_LOSS
+    assert (bad > UNTRAINED_LOSS).all()
+
+
+def test_weight_decay_shrinks_what_has_no_gradient():
+    import jax.numpy as jnp
+
+    weights, still = {"w": jnp.ones(2)}, {"w": jnp.zeros(2)}
+    update = {name: rule.update(still, rule.init(weights), weights)[0]["w"][0] for name, rule in OPTIMIZERS.items()}
+    assert update == {"adam": 0, "adamw": pytest.approx(0.1), "sgd": 0}
+
+
 def test_horizon_beyond_the_text_is_refused(corpus):
     with pytest.raises(ValueError, match="is longer than the text"):
         train(corpus, 32, 512, [1e-3], [2**30], seed=0)
 
 
 def test_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    tiny = [sweep.Group("small", 32, batch, 0) for batch in (256, 512)]
-    monkeypatch.setattr(sweep, "groups", lambda: tiny)
+    tiny = [AdamGroup("small", 32, batch, 0) for batch in (256, 512)]
     trained = []
 
-    def fake(corpus, width, batch_size, learning_rates, horizons, seed):
+    def fake(corpus, width, batch_size, learning_rates, horizons, seed, optimizer, warmup):
         trained.append(batch_size)
         if len(trained) == 2:
             raise KeyboardInterrupt
@@ -65,15 +90,49 @@ def test_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sweep, "train", fake)
     with pytest.raises(KeyboardInterrupt):
-        sweep.run(tmp_path, 0, 1)
-    sweep.run(tmp_path, 0, 1)
+        sweep.run(tiny, tmp_path, 0, 1)
+    sweep.run(tiny, tmp_path, 0, 1)
     assert trained == [256, 512, 512]
-    assert sweep.collect(tmp_path, tmp_path / "all.parquet")["batch_size"].tolist() == [256, 512]
+    assert sweep.collect(tiny, tmp_path, tmp_path / "all.parquet")["batch_size"].tolist() == [256, 512]
+
+
+def test_optimizer_is_a_column_where_there_are_two(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "train", lambda *args, optimizer, warmup: pd.DataFrame({"width": [16], "loss": [2.0]}))
+    pair = [OptimizerGroup("small", 16, 2048, 0, optimizer) for optimizer in ("adamw", "sgd")]
+    sweep.run(pair, tmp_path / "pair", 0, 1)
+    table = sweep.collect(pair, tmp_path / "pair", tmp_path / "pair.parquet")
+    assert table["optimizer"].tolist() == ["adamw", "sgd"]
+    alone = [AdamGroup("small", 16, 2048, 0)]
+    sweep.run(alone, tmp_path / "alone", 0, 1)
+    assert "optimizer" not in sweep.collect(alone, tmp_path / "alone", tmp_path / "alone.parquet")
 
 
 def test_collecting_nothing_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no finished group under .*: run the sweep first"):
-        sweep.collect(tmp_path, tmp_path / "all.parquet")
+        sweep.collect(lm_adam(), tmp_path, tmp_path / "all.parquet")
+
+
+def test_design_of_the_optimizers():
+    groups = lm_optimizers()
+    assert len({g.file for g in groups}) == len(groups) == 55
+    small, large = ([g for g in groups if g.scale == scale] for scale in ("small", "large"))
+    assert {(g.optimizer, g.width) for g in small} == {(o, w) for o in ("adamw", "sgd") for w in (16, 32, 64)}
+    assert {g.width for g in small if g.seed == 1} == {32}
+    assert max(g.horizons[-1] for g in large) == 8 * max(g.horizons[-1] for g in small)
+    assert {g.batch_size for g in large if g.optimizer == "adamw"} == {128, 256, 512, 1024}
+    assert {g.batch_size for g in large if g.optimizer == "sgd"} == {64, 128, 256}
+    for group in small:
+        assert len(group.learning_rates) >= 9
+        assert group.learning_rates == sorted(set(group.learning_rates))
+        assert all(h * 0.75 % group.batch_size == 0 for h in group.horizons)
+
+
+def test_learning_rates_follow_the_batch_size():
+    def middles(optimizer):
+        return [OptimizerGroup("small", 16, batch, 0, optimizer).learning_rates[4] for batch in (32, 128, 512)]
+
+    assert middles("adamw") == [2.0**-8.5, 2.0**-7.5, 2.0**-6.5]
+    assert middles("sgd") == [2.0**-5, 2.0**-3, 2.0**-2]
 
 
 def test_shipped_sweep_is_what_the_trainer_makes():
@@ -85,5 +144,5 @@ def test_shipped_sweep_is_what_the_trainer_makes():
     assert small["params"].nunique() == 2
     assert runs["data"].max() == 4 * small["data"].max()
     assert runs["diverged"].any()
-    expected = sum(len(g.learning_rates) * len(g.horizons) for g in sweep.groups())
+    expected = sum(len(g.learning_rates) * len(g.horizons) for g in lm_adam())
     assert len(runs) == expected

@@ -161,3 +161,11 @@ def test_loading_refuses_what_is_no_fit(fit, tmp_path):
         tree.to_netcdf(tmp_path / "changed.nc")
         with pytest.raises(ValueError, match=text):
             hl.load_fit(tmp_path / "changed.nc")
+
+
+def test_loading_refuses_a_law_that_had_other_parameters(fit, tmp_path):
+    older = fit.tree.copy()
+    older["posterior"] = fit.tree["posterior"].to_dataset().drop_vars("floor_coupling")
+    older.to_netcdf(tmp_path / "older.nc")
+    with pytest.raises(ValueError, match=r"was written by hyperlaw .*, whose StepLaw had no floor_coupling\. Fit its"):
+        hl.load_fit(tmp_path / "older.nc")

@@ -10,9 +10,9 @@ PACKAGE = Path(importlib.util.find_spec("hyperlaw").origin).parent
 MAY_IMPORT = {
     "data": {"data"},
     "models": {"data", "models"},
-    "inference": {"data", "models", "inference"},
-    "diagnostics": {"data", "models", "inference", "diagnostics"},
-    "decision": {"data", "models", "inference", "diagnostics", "decision"},
+    "inference": {"data", "models", "inference", "progress"},
+    "diagnostics": {"data", "models", "inference", "diagnostics", "risk", "progress"},
+    "decision": {"data", "models", "inference", "diagnostics", "decision", "risk", "progress"},
 }
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
@@ -89,7 +89,7 @@ def test_modules_import_only_lower_parts(module):
 
 def test_the_parts_do_import_each_other():
     names = {name for module in MODULES for name in own(imported(on_import(parse(module)), module))}
-    assert {name.split(".")[1] for name in names} == set(MAY_IMPORT)
+    assert {name.split(".")[1] for name in names} == {*MAY_IMPORT, "risk", "progress"}
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if module.split(".")[1] == "decision"])

@@ -7,12 +7,13 @@ import numpyro
 import numpyro.distributions as dist
 import pandas as pd
 import pytest
+from conftest import RUNS_LAWS
 from numpyro.infer.util import log_density
 
 from hyperlaw import Runs
-from hyperlaw.models import LAWS, StepLaw, TimeTransfer
+from hyperlaw.models import LAWS, ComputeLaw, StepLaw, TimeTransfer
 from hyperlaw.models.design import design
-from hyperlaw.models.prior import AtBestLoss, AtGridCentre, InLossSpread, from_json, to_json, to_text
+from hyperlaw.models.prior import AtBestLoss, AtGridCentre, InLossSpread, PerBestLoss, from_json, to_json, to_text
 from hyperlaw.models.surface import bowl, floor_trend
 
 RESERVED = {"alpha", "model", "sample", "column", "ci_bound"}
@@ -36,7 +37,15 @@ TRANSFER = {
     "rate_exponent_data": -0.15,
     "rate_exponent_params": 0.05,
 }
-VALUES = {"StepLaw": STEP, "TimeTransfer": TRANSFER}
+COMPUTE = {
+    "log_batch_size": 9.0,
+    "exponent_compute": 0.33,
+    "log_learning_rate": -6.0,
+    "rate_exponent_compute": -0.12,
+    "ridge_small_batch": 0.9,
+    "ridge_large_batch": -0.2,
+}
+VALUES = {"StepLaw": STEP, "TimeTransfer": TRANSFER, "ComputeLaw": COMPUTE}
 
 
 def runs(tasks=1):
@@ -71,13 +80,13 @@ def double_precision():
         yield
 
 
-@pytest.fixture(params=LAWS)
+@pytest.fixture(params=RUNS_LAWS)
 def law(request):
     return LAWS[request.param]()
 
 
 def test_there_are_laws():
-    assert {"StepLaw", "TimeTransfer"} <= set(LAWS)
+    assert set(RUNS_LAWS) == {"StepLaw", "TimeTransfer", "ComputeLaw"}
     assert all(LAWS[name]().name == name for name in LAWS)
 
 
@@ -121,8 +130,22 @@ def time_transfer_in_numpy(p, n, d, batch):
     return best_batch, peak / np.cosh(0.5 * np.log(batch / critical))
 
 
+def compute_law_in_numpy(p, n, d, batch):
+    best_batch = np.exp(p["log_batch_size"]) * (n * d) ** p["exponent_compute"]
+    best_rate = np.exp(p["log_learning_rate"]) * (n * d) ** p["rate_exponent_compute"]
+    low, high = p["ridge_small_batch"], p["ridge_large_batch"]
+    ratio = batch / best_batch
+    return best_batch, best_rate * ratio**high * ((1 + 1 / ratio) / 2) ** (high - low)
+
+
 @pytest.mark.parametrize(
-    ("law", "formula"), [(StepLaw(), step_law_in_numpy), (TimeTransfer(), time_transfer_in_numpy)], ids=["step", "time"]
+    ("law", "formula"),
+    [
+        (StepLaw(), step_law_in_numpy),
+        (TimeTransfer(), time_transfer_in_numpy),
+        (ComputeLaw(), compute_law_in_numpy),
+    ],
+    ids=["step", "time", "compute"],
 )
 def test_law_is_its_equation(law, formula):
     rng = np.random.default_rng(0)
@@ -135,7 +158,7 @@ def test_law_is_its_equation(law, formula):
         np.testing.assert_allclose(law.log_learning_rate(p, x, np.log(batch)), np.log(rate), rtol=1e-10)
 
 
-@pytest.mark.parametrize("law", [StepLaw(), TimeTransfer()], ids=["step", "time"])
+@pytest.mark.parametrize("law", [StepLaw(), TimeTransfer(), ComputeLaw()], ids=["step", "time", "compute"])
 def test_values_cover_the_law(law):
     assert set(VALUES[law.name]) == {p.name for p in law.own_parameters}
 
@@ -250,10 +273,10 @@ def test_bowl_has_finite_gradients():
     assert jax.grad(bowl)(1.5, 0.0) == pytest.approx(3.0)
 
 
-def floor(x, exponent=0.3):
-    p = {"floor": 2.0}
+def floor(x, exponent=0.3, coupling=0.0, bend=0.0):
+    p = {"floor": 2.0, "floor_coupling": coupling}
     for name in ("params", "data"):
-        p |= {f"floor_slope_{name}": 0.1, f"floor_exponent_{name}": exponent}
+        p |= {f"floor_slope_{name}": 0.1, f"floor_exponent_{name}": exponent, f"floor_bend_{name}": bend}
     return floor_trend(p, x)
 
 
@@ -263,12 +286,42 @@ def test_floor_falls_with_scale_and_levels_off():
         assert (np.diff(value) < 0).all()
         assert (np.diff(value, 2) > 0).all()
     assert floor({"params": 0.0, "data": 0.0}) == 2.0
-    assert floor({"params": 200.0, "data": 0.0}) == pytest.approx(2.0 - 0.1 / 0.3)
+    assert floor({"params": 12.0, "data": 0.0}) == pytest.approx(2.0 - 0.1 * (1 - np.exp(-3.6)) / 0.3)
 
 
 def test_floor_has_its_slope_at_the_pivot():
     fall = jax.grad(lambda x: floor({"params": x, "data": 0.0}))(0.0)
     assert fall == pytest.approx(-0.1)
+
+
+def test_bend_changes_how_the_floor_levels_off():
+    def slope(x, bend):
+        return float(jax.grad(lambda t: floor({"params": 0.0, "data": t}, bend=bend))(x))
+
+    for x in (-3.0, 1.0, 4.0):
+        for bend in (-0.1, 0.1):
+            assert slope(x, bend) == pytest.approx(-0.1 * np.exp(-0.3 * x - bend * x**2 / 2), rel=1e-4)
+
+
+def test_coupling_bends_the_floor_where_both_scales_move():
+    both, neither = {"params": 1.0, "data": 2.0}, {"params": 0.0, "data": 2.0}
+    fall = {name: 0.1 * (1 - np.exp(-0.3 * both[name])) / 0.3 for name in both}
+    assert floor(both) - floor(both, coupling=-2.0) == pytest.approx(2.0 * fall["params"] * fall["data"])
+    assert floor(neither, coupling=-2.0) == floor(neither)
+
+
+def test_coupling_of_kaplans_form():
+    # L = ((N_c/N)^(a/b) + D_c/D)^b couples its slopes by (b - 1) / (b L), as the parameter's prior says.
+    a, b, x = 0.076, 0.103, np.log(1e8)
+
+    def loss(n, d):
+        return (jnp.exp((x - n) * a / b) + jnp.exp(x - d)) ** b
+
+    at = (x + 1.0, x + 2.0)
+    n, d = (float(jax.grad(loss, i)(*at)) for i in (0, 1))
+    mixed = float(jax.grad(jax.grad(loss, 0), 1)(*at))
+    assert mixed / (n * d) == pytest.approx((b - 1) / b / float(loss(*at)), rel=1e-3)
+    assert (b - 1) / b == pytest.approx(-8.7, abs=0.05)
 
 
 PRIORS = (
@@ -283,6 +336,7 @@ PRIORS = (
     AtGridCentre("learning_rate", 1.5),
     AtBestLoss(3.0),
     InLossSpread(0.2, 1.2),
+    PerBestLoss(-4.5, 4.0),
 )
 
 

@@ -29,10 +29,43 @@ def test_known_optimum_is_recovered():
     assert result.optimum == pytest.approx({"learning_rate": 3e-3, "batch_size": 100.0, "loss": 2.5})
 
 
-@pytest.mark.parametrize("place", [(3e-3, 100), (1e-3, 50), (8e-3, 210), (3e-3, 1000)])
+@pytest.mark.parametrize("place", [(3e-3, 100), (1e-3, 50), (6e-3, 210)])
 def test_regret_on_the_surface_is_exact(place):
     result = measured(cell(), setting(*place))
     assert result.regret_surface == pytest.approx(quadratic(*place) - 2.5, abs=1e-10)
+
+
+def test_a_cubic_in_the_learning_rate_is_exact():
+    def cubic(rate, batch):
+        return quadratic(rate, batch) + 0.05 * (np.log(rate) - BEST[0]) ** 3
+
+    result = measured(cell(cubic), setting(5e-3, 150))
+    assert result.optimum == pytest.approx({"learning_rate": 3e-3, "batch_size": 100.0, "loss": 2.5})
+    assert result.regret_surface == pytest.approx(cubic(5e-3, 150) - 2.5, abs=1e-10)
+
+
+def test_three_learning_rates_bear_a_quadratic():
+    result = measured(cell(rates=RATES[:3]), setting(1e-3, 50))
+    assert result.optimum == pytest.approx({"learning_rate": 3e-3, "batch_size": 100.0, "loss": 2.5})
+
+
+def test_outside_the_settings_used_the_nearest_run_counts():
+    result = measured(cell(), setting(3e-3, 1000))
+    assert result.regret_surface == pytest.approx(quadratic(RATES[2], BATCHES[3]) - 2.5, abs=1e-10)
+
+
+def test_an_optimum_beyond_the_settings_is_none():
+    result = measured(cell(batches=100 * 2.0 ** np.array([1.0, 2.0, 3.0, 4.0])), setting(3e-3, 400))
+    assert np.isnan(result.optimum["learning_rate"])
+    assert np.isnan(result.regret_surface)
+
+
+def test_more_runs_than_sixteen_are_used():
+    rates, batches = 3e-3 * 2.0 ** np.linspace(-2, 2, 9), 100 * 2.0 ** np.linspace(-2, 2, 8)
+    scatter = np.random.default_rng(0).normal(0, 0.01, (200, 72))
+    runs = cell(rates=rates, batches=batches)
+    found = [measured(runs.assign(loss=runs["loss"] + s), setting(3e-3, 100)).optimum["learning_rate"] for s in scatter]
+    assert np.nanstd(np.log(found)) < 0.05
 
 
 def test_best_and_nearest_are_measured_settings():

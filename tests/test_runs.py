@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import hyperlaw as hl
+from hyperlaw.models import LAWS
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3)
 
@@ -299,7 +300,9 @@ def test_where_goes_by_label_not_by_order():
     runs = hl.Runs.from_frame(table(tasks=("a", "b")))
     keep = (runs.frame["task"] == "a").sort_values()
     assert runs.where(keep).tasks == ("a",)
-    with pytest.raises(ValueError, match="keep must have one entry a run, with the index of `frame`"):
+    with pytest.raises(
+        ValueError, match="keep must be a Series of booleans with one entry a row and the index of `frame`"
+    ):
         runs.where(keep.iloc[1:])
 
 
@@ -335,7 +338,7 @@ REFUSED = {
         lambda: hl.Runs.from_frame(table(), params="data"),
         "column 'data' was named for both params and data. Give each its own column.",
     ),
-    "no rows": (lambda: hl.Runs.from_frame(table().iloc[:0]), "the table has no rows: at least two scales"),
+    "no rows": (lambda: hl.Runs.from_frame(table().iloc[:0]), "the table has no rows: one row at least is needed."),
     "text": (
         lambda: hl.Runs.from_frame(with_value("loss", 3, "n/a")),
         "column 'loss' must hold numbers, but holds text in 1 row: 3 ('n/a').",
@@ -436,7 +439,7 @@ REFUSED = {
     ),
     "nothing left": (
         lambda: (lambda runs: runs.where(runs.frame["data"] < 0))(hl.Runs.from_frame(table())),
-        "no run is left: nothing to fit.",
+        "no row is left: `keep` is false for all",
     ),
     "one scale left": (
         lambda: (lambda runs: runs.where(runs.frame["data"] < 2e6))(hl.Runs.from_frame(table())),
@@ -472,10 +475,21 @@ def test_files_are_refused_as_frames_are(kind, tmp_path):
 
 def test_shipped_sweeps_load_and_are_listed():
     listed = hl.sweeps()
-    assert len(listed) > 0
+    assert {"lm_adam", "digits"} <= set(listed.index)
     for name, row in listed.iterrows():
-        runs = hl.load_sweep(name)
-        assert len(runs) == row["runs"]
-        assert (runs.frame["data"].min(), runs.frame["data"].max()) == (row["data_from"], row["data_to"])
+        table = hl.load_sweep(name)
+        assert type(table).__name__ == row["kind"]
+        assert len(table) == row["rows"]
+        assert row["tasks"] == ", ".join(table.tasks)
         assert row["what"]
-        assert len(runs.cells) > 1
+        for scale in table.scales:
+            values = table.frame[scale]
+            assert f"{scale} {values.min():.3g} to {values.max():.3g}" in row["scales"]
+    assert listed.loc["digits", "tasks"] == "adam, sgd"
+
+
+def test_shipped_sweeps_can_test_the_laws_that_are_listed():
+    made_of = {"Runs": {"runs", "optima", "steps_to_loss"}, "Curves": {"crossings", "optima"}}
+    for _, row in hl.sweeps().iterrows():
+        for law in row["laws"].split(", "):
+            assert set(LAWS[law].tables) & made_of[row["kind"]]

@@ -1,8 +1,9 @@
 """A small decoder-only transformer in the maximal-update parametrisation (muP).
 
-Under muP (Tensor Programs V, arXiv 2203.03466) the best learning rate of Adam should not move with
-width: hidden and output matrices get their learning rate divided by width / BASE_WIDTH, the output
-is scaled down by the same ratio, and attention uses 1 / head size. Embeddings keep their learning rate.
+Under muP (Tensor Programs V, arXiv 2203.03466, table 3) the best learning rate should not move with width. With Adam,
+hidden and output matrices get their learning rate divided by width / BASE_WIDTH and embeddings keep theirs. With SGD,
+whose step follows the size of the gradient, embeddings get it multiplied by that ratio, the output divided by it, and
+hidden matrices keep theirs. Attention uses 1 / head size.
 """
 
 import jax
@@ -35,11 +36,12 @@ def init(key: jax.Array, width: int) -> Params:
     }
 
 
-def learning_rate_scale(width: int) -> dict[str, float]:
-    """Factor on the base learning rate of each weight (muP, Adam)."""
-    hidden = BASE_WIDTH / width
-    scale = dict.fromkeys(("attention_in", "attention_out", "mlp_in", "mlp_out", "output"), hidden)
-    return scale | {"token": 1.0, "position": 1.0}
+def learning_rate_scale(width: int, optimizer: str = "adam") -> dict[str, float]:
+    """Factor on the base learning rate of each weight (muP)."""
+    ratio = width / BASE_WIDTH
+    embedding, hidden, output = (ratio, 1.0, 1 / ratio) if optimizer == "sgd" else (1.0, 1 / ratio, 1 / ratio)
+    scale = dict.fromkeys(("attention_in", "attention_out", "mlp_in", "mlp_out"), hidden)
+    return scale | {"token": embedding, "position": embedding, "output": output}
 
 
 def hidden_params(width: int) -> int:

@@ -1,4 +1,4 @@
-"""Train one (width, batch size, seed) at many learning rates at once, reading every horizon on the way.
+"""Train one (optimizer, width, batch size, seed) at many learning rates at once, reading every horizon on the way.
 
 The learning rate is constant after warm-up, so one run serves every horizon. What is scored at a
 horizon is the average of the weights over its last quarter: the noise of a constant learning rate
@@ -16,29 +16,35 @@ import pandas as pd
 from experiments.lm import model
 from experiments.lm.corpus import Corpus
 
-WARMUP = 2**14
 AVERAGED = 0.25
 VALIDATION_ROWS = 1024
 UNTRAINED_LOSS = float(np.log(model.VOCABULARY))
 
 _adam = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(b1=0.9, b2=0.95, eps=1e-8))
+OPTIMIZERS = {
+    "adam": _adam,
+    "adamw": optax.chain(_adam, optax.add_decayed_weights(0.1)),
+    # Not clipped: pilot runs were stable without, and a clipped step no longer follows the size of the gradient.
+    "sgd": optax.trace(decay=0.9),
+}
 
 
-def _step(scale: dict[str, float], params: model.Params, state: optax.OptState, rate: jax.Array, rows: jax.Array):
+def _step(optimizer: str, params: model.Params, state: optax.OptState, rate: jax.Array, rows: jax.Array):
+    scale = model.learning_rate_scale(params["output"].shape[0], optimizer)
     gradient = jax.grad(model.loss)(params, rows)
-    update, state = _adam.update(gradient, state)
+    update, state = OPTIMIZERS[optimizer].update(gradient, state, params)
     return {name: params[name] - rate * scale[name] * update[name] for name in params}, state
 
 
-@functools.partial(jax.jit, static_argnames=("batch_rows", "width"), donate_argnums=(0, 1))
-def _advance(params, state, rates, text, first, last, batch_rows, width):
+@functools.partial(jax.jit, static_argnames=("batch_rows", "optimizer", "warmup"), donate_argnums=(0, 1))
+def _advance(params, state, rates, text, first, last, batch_rows, optimizer, warmup):
     """Steps `first` to `last` of all learning rates; also the average of the weights on the way."""
-    step = jax.vmap(functools.partial(_step, model.learning_rate_scale(width)), (0, 0, 0, None))
+    step = jax.vmap(functools.partial(_step, optimizer), (0, 0, 0, None))
 
     def body(i, carry):
         params, state, total = carry
         rows = jax.lax.dynamic_slice_in_dim(text, i * batch_rows, batch_rows).astype(jnp.int32)
-        warm = jnp.minimum(1.0, (i + 1) * batch_rows * model.CONTEXT / WARMUP)
+        warm = jnp.minimum(1.0, (i + 1) * batch_rows * model.CONTEXT / warmup)
         params, state = step(params, state, rates * warm, rows)
         return params, state, jax.tree.map(jnp.add, total, params)
 
@@ -51,7 +57,14 @@ _score = jax.jit(jax.vmap(model.loss, (0, None)))
 
 
 def train(
-    corpus: Corpus, width: int, batch_size: int, learning_rates: list[float], horizons: list[int], seed: int
+    corpus: Corpus,
+    width: int,
+    batch_size: int,
+    learning_rates: list[float],
+    horizons: list[int],
+    seed: int,
+    optimizer: str = "adam",
+    warmup: int = 2**14,
 ) -> pd.DataFrame:
     """Losses of all `learning_rates` at all `horizons`.
 
@@ -70,6 +83,10 @@ def train(
     seed
         Draws both the initial weights and the order of the text: runs with equal seeds see the same
         text in the same order, whatever their batch size.
+    optimizer
+        A key of `OPTIMIZERS`.
+    warmup
+        Bytes over which the learning rate rises to its value.
 
     Returns
     -------
@@ -80,7 +97,7 @@ def train(
     rates = jnp.asarray(learning_rates, jnp.float32)
     params = model.init(jax.random.key(seed), width)
     params = jax.tree.map(lambda x: jnp.repeat(x[None], len(rates), 0), params)
-    state = jax.vmap(_adam.init)(params)
+    state = jax.vmap(OPTIMIZERS[optimizer].init)(params)
     text = jnp.asarray(corpus.sequences(model.CONTEXT, seed))
     held_out = jnp.asarray(corpus.validation_sequences(model.CONTEXT, VALIDATION_ROWS)).astype(jnp.int32)
     if horizons[-1] > text.shape[0] * model.CONTEXT:
@@ -89,8 +106,8 @@ def train(
     tables, done = [], 0
     for horizon in horizons:
         for until in (round((1 - AVERAGED) * horizon / batch_size), horizon // batch_size):
-            batch_rows = batch_size // model.CONTEXT
-            params, state, average = _advance(params, state, rates, text, done, until, batch_rows, width)
+            steps = {"first": done, "last": until, "batch_rows": batch_size // model.CONTEXT, "warmup": warmup}
+            params, state, average = _advance(params, state, rates, text, optimizer=optimizer, **steps)
             done = until
         loss = np.asarray(_score(average, held_out), float)
         tables.append(

@@ -24,8 +24,6 @@ def columns_exist(frame: pd.DataFrame, named: dict[str, str]) -> None:
     for word, other in itertools.combinations(named, 2):
         if named[word] == named[other]:
             raise ValueError(f"column {named[word]!r} was named for both {word} and {other}. Give each its own column.")
-    if len(frame) == 0:
-        raise ValueError("the table has no rows: at least two scales of several learning rates are needed.")
 
 
 def _rows(bad: pd.Series | np.ndarray, values: pd.Series) -> str:
@@ -55,6 +53,26 @@ def positive_numbers(values: pd.Series, column: str) -> pd.Series:
     return converted
 
 
+def finite_numbers(values: pd.Series, column: str) -> pd.Series:
+    """Values as floats, all finite."""
+    converted = numbers(values, column)
+    unique = converted.reset_index(drop=True)
+    bad = ~np.isfinite(unique)
+    if bad.any():
+        raise ValueError(f"column {column!r} must be finite, but is not in {_rows(bad, unique)}.")
+    return converted
+
+
+def not_negative_numbers(values: pd.Series, column: str) -> pd.Series:
+    """Values as floats, all finite and zero or more."""
+    converted = numbers(values, column)
+    unique = converted.reset_index(drop=True)
+    bad = ~(np.isfinite(unique) & (unique >= 0))
+    if bad.any():
+        raise ValueError(f"column {column!r} must be finite and not negative, but is not in {_rows(bad, unique)}.")
+    return converted
+
+
 def whole_numbers(values: pd.Series, column: str) -> pd.Series:
     """Values as integers."""
     converted = numbers(values, column)
@@ -79,6 +97,16 @@ def labels(values: pd.Series, column: str) -> pd.Series:
     unique = values.reset_index(drop=True)
     if unique.isna().any():
         raise ValueError(f"column {column!r} holds tasks, but names none in {_rows(unique.isna(), unique)}.")
+    return values.astype(str)
+
+
+def text(values: pd.Series, column: str) -> pd.Series:
+    """Values as text, none missing."""
+    unique = values.reset_index(drop=True)
+    if unique.isna().any():
+        raise ValueError(
+            f"column {column!r} must hold a name in every row, but holds none in {_rows(unique.isna(), unique)}."
+        )
     return values.astype(str)
 
 
@@ -110,8 +138,6 @@ def batch_unit(table: pd.DataFrame, unit: float | None) -> float:
 
 def sweep(table: pd.DataFrame, scales: list[str]) -> None:
     """The runs form a sweep: no duplicates, two scales or more, learning rates to compare."""
-    if len(table) == 0:
-        raise ValueError("no run is left: nothing to fit.")
     if not scales:
         raise ValueError("no scale was named: pass data=, params=, width= or utd= with the column that holds it.")
     key = ["task", *scales, "learning_rate", "batch_size", "seed"]

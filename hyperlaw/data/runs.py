@@ -1,21 +1,27 @@
 """`Runs`: a table of finished training runs, one row each, checked and in the package's own words."""
 
-import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
+from hyperlaw.data.table import Table, positive, read
+
+if TYPE_CHECKING:
+    from hyperlaw.data.optima import Optima
+    from hyperlaw.data.steps_to_loss import StepsToLoss
 
 HYPERPARAMETERS = ("learning_rate", "batch_size")
 SCALES = ("params", "width", "data", "utd")
 
 
 @dataclass(frozen=True, eq=False)
-class Runs:
+class Runs(Table):
     """Finished training runs, one row each. Make one with `from_frame`, `from_csv` or `from_parquet`.
 
     Attributes
@@ -26,7 +32,7 @@ class Runs:
         `cell` (integer), in the order and with the index of the table they came from. A copy.
     """
 
-    _frame: pd.DataFrame = field(repr=False)
+    kind: ClassVar[str] = "runs"
 
     @classmethod
     def from_frame(
@@ -87,17 +93,10 @@ class Runs:
         optional = {
             "data": data, "params": params, "width": width, "utd": utd, "task": task, "seed": seed, "diverged": diverged
         }  # fmt: skip
-        named = required | {word: column for word, column in optional.items() if column is not None}
-        found = named | {word: word for word, column in optional.items() if column is None and word in frame}
-        checks.columns_exist(frame, found)
-        table = frame[list(found.values())].set_axis(list(found), axis=1)
-        table = table.rename_axis(index=None) if table.index.is_unique else table.reset_index(drop=True)
+        table, found = read(frame, required, optional)
+        positive(table, found, [*HYPERPARAMETERS, *SCALES])
         scales = [word for word in SCALES if word in table]
-
-        for word in [*HYPERPARAMETERS, *scales]:
-            table[word] = checks.positive_numbers(table[word], found[word])
         table["loss"] = checks.numbers(table["loss"], found["loss"])
-        table["task"] = checks.labels(table["task"], found["task"]) if "task" in table else "all"
         table["seed"] = checks.whole_numbers(table["seed"], found["seed"]) if "seed" in table else 0
         marked = checks.booleans(table["diverged"], found["diverged"]) if "diverged" in table else False
         table["diverged"] = ~np.isfinite(table["loss"]) | marked
@@ -155,21 +154,6 @@ class Runs:
         )  # fmt: skip
 
     @property
-    def frame(self) -> pd.DataFrame:
-        """The runs, a copy."""
-        return self._frame.copy()
-
-    @cached_property
-    def scales(self) -> tuple[str, ...]:
-        """Names of the scales that these runs have."""
-        return tuple(word for word in SCALES if word in self._frame)
-
-    @cached_property
-    def tasks(self) -> tuple[str, ...]:
-        """Task labels, sorted."""
-        return tuple(sorted(self._frame["task"].unique()))
-
-    @property
     def cells(self) -> pd.DataFrame:
         """One row a cell, indexed by cell: task, scales, how many runs, how many diverged, lowest loss. A copy."""
         return self._cells.copy()
@@ -180,36 +164,81 @@ class Runs:
         cells = groups[["task", *self.scales]].first()
         return cells.assign(runs=groups.size(), diverged=groups["diverged"].sum(), lowest_loss=groups["loss"].min())
 
-    @property
-    def labels(self) -> list[int] | list[str]:
-        """Label of each run: the index of the table it came from, as integers or text."""
-        index = self._frame.index
-        return index.tolist() if pd.api.types.is_integer_dtype(index) else [str(label) for label in index]
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the values: equal for equal runs, whatever their source."""
-        rows = pd.util.hash_pandas_object(self._frame, index=False).to_numpy()
-        return hashlib.sha256(rows.tobytes() + "|".join(self._frame.columns).encode()).hexdigest()
-
-    def where(self, keep: pd.Series) -> "Runs":
-        """The runs for which `keep` (booleans, aligned with `frame`) holds, checked again as a sweep.
-
-        Raises
-        ------
-        ValueError
-            When `keep` has another index, or what is left is no sweep: no run, one scale, or a cell with too few
-            learning rates.
-        """
-        if set(keep.index) != set(self._frame.index):
-            raise ValueError("keep must have one entry a run, with the index of `frame`; make it from `runs.frame`.")
-        chosen = self._frame[keep.reindex(self._frame.index).to_numpy(bool)].copy()
+    def _take(self, rows: np.ndarray) -> "Runs":
+        chosen = self._frame.iloc[rows].copy()
         chosen["cell"] = chosen.groupby(["task", *self.scales], sort=True).ngroup()
         checks.sweep(chosen, list(self.scales))
         return Runs(chosen)
 
-    def __len__(self) -> int:
-        return len(self._frame)
+    def optima(self, *, by_batch: bool = False, bootstrap: int = 0, seed: int | None = None) -> "Optima":
+        """Best setting of each cell with its standard error, from a smooth surface through the cell's lowest losses.
+
+        Seeds are averaged. The error follows from the scatter of the losses around the surface; only where too few
+        settings remain to tell that scatter is it kept above the grid's step over sqrt(12). `low` and `high` are the
+        ends of what the cell tried, diverged runs included: an optimum on or beyond them is one-sided, and is kept
+        there. How the surface is fitted is written at `hyperlaw.data.local_optimum.local_optimum`.
+
+        Parameters
+        ----------
+        by_batch
+            One row a batch size of each cell: the best learning rate there, the batch size given.
+        bootstrap
+            Number of refits to resampled residuals from which the error is taken; 0 takes it by the delta method.
+        seed
+            Makes the refits the same each time; needed where there are any.
+
+        Raises
+        ------
+        ValueError
+            When a cell has too few settings (a batch size too few learning rates) with a finite loss, or a single batch
+            size and not `by_batch`; when `bootstrap` is not a number of refits or has no seed.
+        """
+        from hyperlaw.data.cell_optima import cell_optima
+
+        return cell_optima(self, by_batch=by_batch, bootstrap=bootstrap, seed=seed)
+
+    def steps_to_loss(self, losses: Sequence[float], *, bootstrap: int = 100, seed: int) -> "StepsToLoss":
+        """Fewest steps to each loss at each batch size, over the learning rates tried, from runs scored on the way.
+
+        Rows that differ in `data` alone are one run. Its loss is the lowest so far, and the data at which that first
+        reaches a target is interpolated, linearly in the loss and in ln data, between logged points. At a batch size
+        (of a task, and of `params` and `width` where there are any) the learning rate counts that needs the fewest
+        data: the geometric mean over the seeds that reach the loss, half of the seeds at least. Steps are data over
+        batch size. The fewest of several noisy means is a little too few. A best learning rate on an end of those
+        tried needs more steps than one beyond, which nothing here shows: `optima` does.
+
+        The `error` is the standard deviation of ln steps over draws of the seeds with replacement, in each of which the
+        learning rate is chosen anew, times sqrt(n / (n - 1)) for n seeds: it holds the luck of that choice. A single
+        seed has error 0, which says nothing of the scatter between seeds.
+
+        Two kinds of batch size are left out, because such a table has no bounds: those at which no learning rate
+        counts, where more steps are needed than were run, and those at which a seed of the best one has reached the
+        loss at the first logged point. A run first scored later than others, and then below the loss, is passed over.
+
+        Parameters
+        ----------
+        losses
+            Targets, in nats.
+        bootstrap
+            Number of draws of the seeds.
+        seed
+            Makes the draws the same each time.
+
+        Returns
+        -------
+        StepsToLoss
+            With `params` and `width` where the runs have them. Each curve, that is a task, size and loss, is a task of
+            its own, such as "adam, loss 0.5", because that is what the laws of steps pool over.
+
+        Raises
+        ------
+        ValueError
+            When the losses are not distinct finite numbers, the runs have no or only one value of `data` each, or an
+            updates-to-data ratio, or fewer than two batch sizes of a task and size have steps to a loss.
+        """
+        from hyperlaw.data.fewest_steps import fewest_steps
+
+        return fewest_steps(self, losses, bootstrap=bootstrap, seed=seed)
 
     def __repr__(self) -> str:
         scales = ", ".join(

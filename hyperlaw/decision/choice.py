@@ -1,6 +1,7 @@
 """`Choice`: what `decide` returns."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.decision.risk import Risk
-from hyperlaw.diagnostics.check import FAIL, REVIEW, Checks
+from hyperlaw.data.runs import Runs
+from hyperlaw.decision.constraints import Constraint
+from hyperlaw.decision.explain import explain
+from hyperlaw.decision.plan import Score, score_plan
+from hyperlaw.decision.pricing import Pricing
+from hyperlaw.diagnostics.check import Checks
+from hyperlaw.risk import Risk
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,21 +39,35 @@ class Choice:
         nearer), `reuse_best` (the best of the largest small runs) and `posterior_median`; columns
         `learning_rate, batch_size, regret_mean, regret_q90, regret_cvar90, risk` (nats), `p_best, p_diverge`.
     candidates
-        All candidates with their risk.
+        All candidates with their `risk`, `p_diverge`, whether the constraints allow them (`allowed`), and which one
+        is the polished setting (`polished`), the last if there is one.
     regret
-        Regret in nats, dims `sample, candidate`.
+        Regret in nats, dims `sample, candidate`, single precision; coordinate `law` names the law of each draw.
     tied
-        How many other candidates' risk differs by less than twice its Monte Carlo error.
+        How many other candidates' risk differs by less than twice its Monte Carlo error, among the 200 of lowest risk.
     bounds
-        Which hyperparameters sit on the edge of the candidates, in words.
-    at, risk, extrapolation
-        The target, the attitude to risk, and how far the target lies beyond the runs, in decades.
+        Which hyperparameters sit on the edge of the candidates, then which constraints bind, in words.
+    binding
+        The constraints without which the choice would be another.
+    polish
+        Whether the choice was moved off the grid of candidates, and by how much, in words.
+    laws
+        One row a law: `weight`; its own choice of `learning_rate, batch_size`; `*_lower, *_upper` of its own optimum
+        (90 %); `risk_of_choice`, the risk of this choice if the law is right; `cost_of_own`, by how much the
+        law's own choice would raise the risk under all laws together.
+    at, risk, subject_to, diverge_cost
+        The target, the attitude to risk, the constraints, and the price of divergence.
+    extrapolation
+        How far the target lies beyond the runs, in decades.
     checks, despite
         The checks of the fit, and the reason given for deciding although some failed.
     provenance
-        Attributes of the fit: law, priors, seed, versions, digest of the data.
+        Attributes of the fit (law, priors, seed, versions, digest of the data); of several, by name.
     path, cells
-        The law from the smallest runs to the target, and the fitted cells, with intervals: what `plot` draws.
+        The law from the smallest runs to the target, and the fitted cells, with intervals: what `plot` draws. Column
+        `law` names the law.
+    pricing, least, fitted
+        What prices further settings; the lowest regret of any candidate in each draw; the runs that were fitted.
     """
 
     setting: dict[str, float]
@@ -58,17 +78,25 @@ class Choice:
     regret: xr.DataArray
     tied: int
     bounds: list[str]
+    binding: list[Constraint]
+    polish: str
+    laws: pd.DataFrame
     at: dict[str, Any]
     risk: Risk
+    subject_to: list[Constraint]
+    diverge_cost: float | None
     extrapolation: pd.DataFrame
     checks: Checks
     despite: str | None
     provenance: dict[str, Any]
     path: pd.DataFrame
     cells: pd.DataFrame
+    pricing: Pricing
+    least: np.ndarray
+    fitted: Runs
 
     def safe_set(self, regret: float, probability: float = 0.9) -> pd.DataFrame:
-        """Candidates whose regret stays within `regret` nats with at least `probability`.
+        """Allowed candidates whose regret stays within `regret` nats with at least `probability`.
 
         Raises
         ------
@@ -80,65 +108,61 @@ class Choice:
                 f"safe_set needs regret > 0 nats and probability strictly between 0 and 1, received {regret!r} "
                 f"and {probability!r}."
             )
-        within = (self.regret <= regret).mean("sample").values
-        return self.candidates.assign(probability=within)[within >= probability].reset_index(drop=True)
+        within = (self.regret.values <= regret).mean(axis=0)
+        safe = (within >= probability) & self.candidates["allowed"].to_numpy()
+        return self.candidates.assign(probability=within)[safe].reset_index(drop=True)
+
+    def score(self, plan: Mapping[str, float], within: float = 0.005) -> Score:
+        """Price a setting of your own beside the alternatives and published formulas.
+
+        Parameters
+        ----------
+        plan
+            `learning_rate` and `batch_size` (data points).
+        within
+            Regret in nats: the table has the probability of staying within it.
+
+        Returns
+        -------
+        Score
+            `.table` and the `.regret` draws. Constraints are not applied to it.
+
+        Raises
+        ------
+        ValueError
+            When the plan does not give both numbers, above zero, or `within` is not above zero.
+        """
+        return score_plan(self, plan, within)
 
     def explain(self) -> str:
         """The choice in plain sentences."""
-        row, reuse = self.table.loc["recommended"], self.table.loc["reuse_best"]
-        rate, batch = (self.intervals.loc[name] for name in ("learning_rate", "batch_size"))
-        sentences = [
-            f"For {_target(self.at)}, set learning_rate = {row['learning_rate']:.3g} and "
-            f"batch_size = {row['batch_size']:.3g} data points.",
-            f"With 90 % probability the best learning rate lies between {rate['lower']:.2g} and {rate['upper']:.2g}, "
-            f"and the best batch size between {batch['lower']:.2g} and {batch['upper']:.2g}.",
-            f"This setting is expected to lose {_nats(row['regret_mean'])} against the best possible one, and "
-            f"with 90 % probability no more than {_nats(row['regret_q90'])}; it minimises {self.risk}.",
-            f"Reusing the best of the largest small runs (learning_rate {reuse['learning_rate']:.2g}, "
-            f"batch_size {reuse['batch_size']:.2g}) is expected to lose {_nats(reuse['regret_mean'])}.",
-            f"The probability that it diverges is {row['p_diverge']:.1%}.",
-        ]
-        far = self.extrapolation[self.extrapolation["decades"] > 0]
-        sentences += [
-            f"The target lies {r['decades']:.1f} decades beyond the runs in {name} (runs reach from "
-            f"{r['lowest']:.2g} to {r['highest']:.2g})."
-            for name, r in far.iterrows()
-        ] or ["The target lies within the range of the runs."]
-        if self.tied:
-            others = "1 other candidate" if self.tied == 1 else f"{self.tied} other candidates"
-            sentences.append(f"{others} cannot be told apart from it with these draws.")
-        if self.bounds:
-            sentences.append(f"The choice sits on a bound ({'; '.join(self.bounds)}): widen the candidates there.")
-        status = self.checks.table["status"]
-        review = self.checks.table.loc[status == REVIEW, "check"].tolist()
-        if review:
-            sentences.append(f"To be reviewed before relying on it: {'; '.join(review)}.")
-        if self.despite:
-            failed = ", ".join(self.checks.table.loc[status == FAIL, "check"])
-            sentences.append(f"Decided although checks failed ({failed}); the reason given: {self.despite}.")
-        return " ".join(sentences)
+        return explain(self)
 
     def to_json(self) -> str:
-        """The choice as JSON text: setting, intervals, alternatives, target, checks, provenance."""
-        return json.dumps(
-            {
-                "setting": self.setting,
-                "intervals": self.intervals.to_dict("index"),
-                "loss": self.loss.to_dict(),
-                "table": self.table.to_dict("index"),
-                "at": self.at,
-                "risk": str(self.risk),
-                "extrapolation": self.extrapolation.to_dict("index"),
-                "tied": self.tied,
-                "bounds": self.bounds,
-                "checks_ok": self.checks.ok,
-                "checks": self.checks.table.to_dict("records"),
-                "despite": self.despite,
-                "provenance": self.provenance,
-            },
-            indent=2,
-            default=float,
-        )
+        """The choice as JSON text: all of it but the draws, the picture and the runs. What is no number is null."""
+        told = {
+            "setting": self.setting,
+            "intervals": self.intervals.to_dict("index"),
+            "loss": self.loss.to_dict(),
+            "table": self.table.to_dict("index"),
+            "at": self.at,
+            "risk": str(self.risk),
+            "subject_to": [str(constraint) for constraint in self.subject_to],
+            "diverge_cost": self.diverge_cost,
+            "extrapolation": self.extrapolation.to_dict("index"),
+            "tied": self.tied,
+            "bounds": self.bounds,
+            "polish": self.polish,
+            "laws": self.laws.to_dict("index"),
+            "candidates": {"count": len(self.candidates), "allowed": int(self.candidates["allowed"].sum())},
+            "draws": self.regret.sizes["sample"],
+            "checks_ok": self.checks.ok,
+            "checks": self.checks.table.to_dict("records"),
+            "despite": self.despite,
+            "explanation": self.explain(),
+            "provenance": self.provenance,
+        }
+        return json.dumps(_plain(told), indent=2, allow_nan=False)
 
     def plot(self) -> "Figure":
         """The picture for the planning document: see `hyperlaw.plots.choice`."""
@@ -150,10 +174,14 @@ class Choice:
         return f"{self.table.to_string(float_format='{:.3g}'.format)}\n{self.explain()}"
 
 
-def _target(at: dict[str, Any]) -> str:
-    return " and ".join(f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} {v or 'new'}" for k, v in at.items())
-
-
-def _nats(value: float) -> str:
-    """Two significant figures: no regret is known better."""
-    return f"{float(np.format_float_positional(value, 2, fractional=False)):.2g} nats"
+def _plain(value: Any) -> Any:
+    """The same in the types of JSON; NaN and infinities, which it lacks, as None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    return float(value) if np.isfinite(value) else None

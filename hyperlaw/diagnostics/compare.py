@@ -1,70 +1,170 @@
 """`compare`: which of several laws predicts runs better that it has not seen."""
 
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import arviz_stats as az
+import numpy as np
 import pandas as pd
+import xarray as xr
+from arviz_stats.utils import ELPDData
+from scipy.stats import norm
 
+from hyperlaw.diagnostics.by_run import by_run
+from hyperlaw.diagnostics.held_out import by_group, group_error
 from hyperlaw.inference.fit import Fit
+
+WITHHELD = {
+    "run": "a left-out run",
+    "task": "the runs of a left-out task",
+    "scale": "the runs of the next larger scale",
+}
+ROUGH = 5
+R_HAT = 1.05
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """What `compare` returns.
+    """What `compare` returns. Log scores are in nats; higher is better.
 
     Attributes
     ----------
     table
-        As `az.compare` makes it, unrounded: `rank, elpd_diff, dse, elpd, se, weight` and more, best first.
+        As `az.compare` makes it, unrounded: `rank, elpd_diff, dse, elpd, se, weight` (stacking) and more, best first;
+        and `weight_pseudo_bma` (pseudo-BMA with the Bayesian bootstrap). `az.plot_compare` draws it.
     sentence
         The same in words.
+    scores
+        ArviZ's `ELPDData` of each fit, by name; `elpd_i` has one log score a run.
+    by_group
+        Mean log score a run: one row a withheld task or scale, one column a fit; empty when runs are left out.
+    refits
+        One row a refit: `fit, left_out, runs` (how many), `divergences`, `r_hat` (largest of the law's parameters).
     """
 
     table: pd.DataFrame
     sentence: str
+    scores: dict[str, ELPDData]
+    by_group: pd.DataFrame
+    refits: pd.DataFrame
 
     def __repr__(self) -> str:
         return f"{self.table.to_string()}\n{self.sentence}"
 
 
-def compare(fits: Mapping[str, Fit]) -> Comparison:
-    """Compare fits by how well they predict each run from the others (PSIS-LOO), with stacking weights.
+def compare(fits: Mapping[str, Fit], *, leave_out: str = "run", seed: int | None = None) -> Comparison:
+    """Compare fits by how well they predict runs that they have not seen.
+
+    The score of a run is the log of its posterior predictive density: whether it diverged and, where it did not, its
+    loss. Every law states that density for the loss itself, so no Jacobian enters.
 
     Parameters
     ----------
     fits
         Two fits or more to the same runs, by name.
+    leave_out
+        `"run"`: each run, predicted from all others (PSIS-LOO; moment matching, then refits, for runs that sway
+        the fit too much for it). This scores interpolation between settings and scales.
+        `"task"`: each task, predicted by a refit to the other tasks.
+        `"scale"`: each scale in the upper half, predicted by a refit to all smaller ones; scales are ordered by the
+        product of their covariates. This scores extrapolation by one step.
+    seed
+        Determines every draw of the refits: needed for tasks and scales, and for runs when one needs a refit.
 
     Returns
     -------
     Comparison
-        Table and sentence. This scores interpolation between scales; it does not score extrapolation.
+        Table, sentence and scores. The withheld runs of a task or scale share its floor and its optimum, so
+        standard errors and `weight_pseudo_bma` then take the task or scale as the unit.
 
     Raises
     ------
     ValueError
-        With fewer than two fits, or when they are not fits to the same runs.
+        With fewer than two fits, fits to different runs, a `leave_out` that is not one of the three, a single task,
+        fewer than three scales, or no seed where one is needed.
+    TypeError
+        When the seed is not an integer of 0 or more.
     """
+    _check(fits, leave_out, seed)
+    if leave_out == "run":
+        scores, refits = by_run(fits, seed)
+        table, by = _table(scores), pd.DataFrame(columns=list(fits))
+    elif seed is None:
+        raise ValueError(
+            f"leave_out={leave_out!r} refits the laws, which needs a seed. Pass seed=0 or another integer."
+        )
+    else:
+        scores, refits = by_group(fits, leave_out, seed)
+        groups = _groups(scores, leave_out)
+        table, by = _table(scores, groups.sum()), groups.mean()
+    return Comparison(table, _sentence(table, scores, by, refits, leave_out), scores, by, refits)
+
+
+def _check(fits: Mapping[str, Fit], leave_out: str, seed: int | None) -> None:
     if len(fits) < 2:
         raise ValueError(f"compare needs two fits or more, received {len(fits)}.")
     first, *others = fits
     for name in others:
-        if fits[name].runs.digest != fits[first].runs.digest:
+        if fits[name].table.digest != fits[first].table.digest:
             raise ValueError(
-                f"{name!r} and {first!r} were fitted to different runs ({fits[name].runs!r} and {fits[first].runs!r}): "
-                "their scores cannot be compared. Fit both to the same runs."
+                f"{name!r} and {first!r} were fitted to different runs ({fits[name].table!r} and "
+                f"{fits[first].table!r}): their scores cannot be compared. Fit both to the same runs."
             )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # Pareto k is reported by each fit's own checks
-        scores = {name: az.loo(fit.tree, var_name="loss", pointwise=True) for name, fit in fits.items()}
-        table = az.compare(scores, method="stacking", round_to="none")
+    if leave_out not in WITHHELD:
+        raise ValueError(f"leave_out must be 'run', 'task' or 'scale', received {leave_out!r}.")
+    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
+        raise TypeError(f"seed must be an integer of 0 or more, received {seed!r}.")
+
+
+def _groups(scores: Mapping[str, ELPDData], leave_out: str) -> "pd.api.typing.DataFrameGroupBy":
+    """Log scores, one column a fit, grouped by the withheld task or scale in the order of leaving out."""
+    runs = pd.DataFrame({name: elpd.elpd_i.values for name, elpd in scores.items()})
+    group = next(iter(scores.values())).elpd_i[leave_out].to_series().to_numpy()
+    return runs.groupby(pd.Series(group, name=leave_out), sort=False)
+
+
+def _table(scores: Mapping[str, ELPDData], sums: pd.DataFrame | None = None) -> pd.DataFrame:
+    """ArviZ's comparison; its errors and bootstrap weights from the groups' `sums` where there are groups."""
+    table = az.compare(scores, method="stacking", round_to="none")
+    units = dict(scores)
+    if sums is not None:
+        units = {
+            name: replace(elpd, elpd_i=xr.DataArray(sums[name].to_numpy()), n_data_points=len(sums))
+            for name, elpd in scores.items()
+        }
+    by_unit = az.compare(units, method="BB-pseudo-BMA", round_to="none")
+    table["weight_pseudo_bma"] = by_unit["weight"]
+    if sums is not None:
+        table["diag_diff"] = by_unit["diag_diff"]
+        table["dse"] = group_error(sums.sub(sums[table.index[0]], axis=0))
+        table["p_worse"] = norm.cdf(0, table["elpd_diff"], table["dse"] + 1e-12)
+        table.loc[table.index[0], "p_worse"] = np.nan
+    return table
+
+
+def _sentence(
+    table: pd.DataFrame, scores: Mapping[str, ELPDData], by: pd.DataFrame, refits: pd.DataFrame, leave_out: str
+) -> str:
     best, second = table.index[:2]
     behind, error = -table.loc[second, "elpd_diff"], table.loc[second, "dse"]
     clear = "clearly" if behind > 2 * error else "not clearly"
-    sentence = (
-        f"{best} predicts a left-out run better than {second}, {clear}: by {behind:.1f} nats over "
-        f"{len(fits[best].runs)} runs (standard error {error:.1f})."
+    text = (
+        f"{best} predicts {WITHHELD[leave_out]} better than {second}, {clear}: by {behind:.1f} nats over "
+        f"{scores[best].n_data_points} runs"
     )
-    return Comparison(table, sentence)
+    if leave_out == "run":
+        text += f" (standard error {error:.1f})."
+    elif len(by) == 1:
+        text += f" in one withheld {leave_out}, which gives no standard error."
+    else:
+        text += f" in {len(by)} withheld {leave_out}s (standard error {error:.1f}, from the {leave_out}s)."
+        if len(by) < ROUGH:
+            text += f" With fewer than {ROUGH} withheld {leave_out}s that error is rough."
+    if leave_out == "run" and len(refits):
+        text += f" {len(refits)} of the scores came from refits."
+    bad = int(((refits["divergences"] > 0) | ~(refits["r_hat"] <= R_HAT)).sum())
+    if bad:
+        text += (
+            f" {bad} of {len(refits)} refits did not sample well (divergences, or R-hat above {R_HAT}): see `refits`."
+        )
+    return text

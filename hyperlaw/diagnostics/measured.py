@@ -6,10 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from hyperlaw.data.local_surface import local_surface
 from hyperlaw.data.runs import HYPERPARAMETERS
-
-NEAR = 16
-FLAT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -25,10 +23,11 @@ class Measured:
     regret_nearest
         Loss of the nearest minus loss of the best: never negative, and zero when they are the same.
     regret_surface
-        Regret of the chosen setting on a quadratic in logs through the settings of lowest loss; NaN when that
-        quadratic has no minimum. Less noisy, and judges the setting itself.
+        Regret of the chosen setting on a smooth surface through the settings of lowest loss (`LocalSurface`), or of
+        the nearest where the chosen one lies outside them; NaN when that surface has no minimum. Less noisy, and
+        judges the setting itself.
     optimum
-        Minimum of that quadratic: `learning_rate`, `batch_size`, `loss`; NaN when it has none.
+        Minimum of that surface: `learning_rate`, `batch_size`, `loss`; NaN when it has none.
     """
 
     best: dict[str, float]
@@ -60,33 +59,12 @@ def measured(frame: pd.DataFrame, setting: Mapping[str, float]) -> Measured:
     chosen = np.log([setting[name] for name in HYPERPARAMETERS])
     best = means.loc[means["loss"].idxmin()]
     nearest = means.iloc[int(np.argmin(((logs - chosen) ** 2).sum(axis=1)))]
-    point, value, at_optimum = _quadratic(logs, means["loss"].to_numpy(), chosen)
+    surface = local_surface(logs, means["loss"].to_numpy())
+    rate, batch = np.exp(surface.optimum)
     return Measured(
         best=best.to_dict(),
         nearest=nearest.to_dict(),
         regret_nearest=float(nearest["loss"] - best["loss"]),
-        regret_surface=float(value - at_optimum),
-        optimum={"learning_rate": float(np.exp(point[0])), "batch_size": float(np.exp(point[1])), "loss": at_optimum},
+        regret_surface=surface.regret(chosen, nearest["loss"]),
+        optimum={"learning_rate": float(rate), "batch_size": float(batch), "loss": surface.loss},
     )
-
-
-def _quadratic(logs: np.ndarray, loss: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Minimum of a quadratic through the lowest losses, its value at `at`, and its value at the minimum."""
-    nothing = np.full(2, np.nan), np.nan, np.nan
-    near = np.argsort(loss)[:NEAR]
-    centre = logs[near].mean(axis=0)
-    design = _terms(logs[near] - centre)
-    if np.linalg.matrix_rank(design) < design.shape[1]:
-        return nothing
-    c = np.linalg.lstsq(design, loss[near])[0]
-    hessian = np.array([[2 * c[3], c[5]], [c[5], 2 * c[4]]])
-    if np.linalg.eigvalsh(hessian).min() <= FLAT:
-        return nothing
-    minimum = np.linalg.solve(hessian, -c[1:3])
-    value, lowest = (_terms(np.atleast_2d(z)) @ c for z in (at - centre, minimum))
-    return minimum + centre, float(value[0]), float(lowest[0])
-
-
-def _terms(z: np.ndarray) -> np.ndarray:
-    x, y = z[:, 0], z[:, 1]
-    return np.column_stack([np.ones_like(x), x, y, x**2, y**2, x * y])

@@ -11,10 +11,13 @@ import pandas as pd
 import xarray as xr
 from scipy.special import expit
 
+from hyperlaw.inference.target import check_target
 from hyperlaw.models import surface
+from hyperlaw.models.pooled import shift
 
 if TYPE_CHECKING:
     from hyperlaw.inference.fit import Fit
+    from hyperlaw.models.law import Law
 
 INTERVAL = 0.9
 GRID = (57, 41)
@@ -73,15 +76,12 @@ def predict(fit: "Fit", at: Mapping[str, Any], candidates: Mapping[str, np.ndarr
     """
     cell = new_cell(fit, at)
     if candidates is None:
-        pairs = _grid(cell.log_learning_rate, cell.log_batch_size, cell.target.get("data", np.inf))
+        most = cell.target.get("data", np.inf)
+        pairs = grid(span(cell.log_learning_rate, GRID[0]), np.minimum(span(cell.log_batch_size, GRID[1]), most))
     else:
-        pairs = _check_candidates(candidates)
-    with jax.enable_x64(True):
-        wide = {name: value[..., None] for name, value in cell.p.items()}
-        log_pairs = np.log(pairs["learning_rate"]), np.log(pairs["batch_size"])
-        regret, u = (np.asarray(a) for a in surface.excess_loss(fit.law, wide, cell.x, *log_pairs))
-        scatter = np.asarray(surface.noise_scale(wide, regret)) * cell.rng.standard_t(wide["tail"], regret.shape)
-        diverge = expit(np.asarray(surface.divergence_logit(wide, u)))
+        pairs = check_candidates(candidates)
+    regret, scale, diverge = cell.runs_at(fit.law, pairs["learning_rate"], pairs["batch_size"])
+    scatter = scale * cell.rng.standard_t(cell.p["tail"][..., None], regret.shape)
     by_draw, by_candidate = ("chain", "draw"), ("chain", "draw", "candidate")
     draws = xr.Dataset(
         {
@@ -96,8 +96,8 @@ def predict(fit: "Fit", at: Mapping[str, Any], candidates: Mapping[str, np.ndarr
         },
         coords={name: fit.tree["posterior"][name].values for name in by_draw},
     )
-    given = cell.target | ({"task": cell.task} if len(fit.runs.tasks) > 1 else {})
-    return Prediction(given, _table(draws), draws, _extrapolation(fit, cell.target))
+    table = optimum_table(cell.log_learning_rate, cell.log_batch_size, cell.loss)
+    return Prediction(cell.at, table, draws, extrapolation(fit, cell.target))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +106,8 @@ class NewCell:
 
     Attributes
     ----------
-    target, task
-        Covariates, and the task's label (None for a new task).
+    target, task, at
+        Covariates, the task's label (None for a new task), and both as the caller gives them.
     p, x
         Parameters with the cell's own deviations, and the centred log covariates: arguments of the surface.
     log_learning_rate, log_batch_size, loss
@@ -118,6 +118,7 @@ class NewCell:
 
     target: dict[str, float]
     task: str | None
+    at: dict[str, Any]
     p: dict[str, np.ndarray]
     x: dict[str, jax.Array]
     log_learning_rate: np.ndarray
@@ -125,13 +126,23 @@ class NewCell:
     loss: np.ndarray
     rng: np.random.Generator
 
+    def runs_at(
+        self, law: "Law", learning_rate: np.ndarray, batch_size: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Regret (nats), scale of the scatter (nats) and probability to diverge of runs, shape (chain, draw, run)."""
+        wide = {name: value[..., None] for name, value in self.p.items()}
+        with jax.enable_x64(True):
+            regret, u = surface.excess_loss(law, wide, self.x, np.log(learning_rate), np.log(batch_size))
+            scale, logit = surface.noise_scale(wide, regret), surface.divergence_logit(wide, u)
+        return np.asarray(regret), np.asarray(scale), expit(np.asarray(logit))
+
 
 def new_cell(fit: "Fit", at: Mapping[str, Any]) -> NewCell:
     """Draw a new cell at `at`; arguments and errors as for `predict`.
 
     The deviations come from the fit's own seed, so that the same fit gives the same cell every time.
     """
-    target, task = _check_target(fit, at)
+    target, task = check_target(fit, at)
     posterior = fit.tree["posterior"].dataset
     rng = np.random.default_rng([fit.seed, 3])
     p = _parameters(fit, posterior, task, rng)
@@ -140,15 +151,15 @@ def new_cell(fit: "Fit", at: Mapping[str, Any]) -> NewCell:
         log_batch = surface.best_batch_size(fit.law, p, x)
         log_rate = surface.best_learning_rate(fit.law, p, x, log_batch)
         loss = surface.floor_trend(p, x) + p["floor_spread"] * rng.standard_normal(log_rate.shape)
-    return NewCell(target, task, p, x, np.asarray(log_rate), np.asarray(log_batch), np.asarray(loss), rng)
+    given = target | ({"task": task} if len(fit.runs.tasks) > 1 else {})
+    return NewCell(target, task, given, p, x, np.asarray(log_rate), np.asarray(log_batch), np.asarray(loss), rng)
 
 
-def _table(draws: xr.Dataset) -> pd.DataFrame:
+def optimum_table(log_learning_rate: np.ndarray, log_batch_size: np.ndarray, loss: np.ndarray) -> pd.DataFrame:
+    """Equal-tailed 90 % intervals of the optimum and of the loss there, over all draws: `Prediction.table`."""
     tail = (1 - INTERVAL) / 2
-    rows = {
-        name: np.quantile(draws[f"best_{name}"], [tail, 0.5, 1 - tail])
-        for name in ("learning_rate", "batch_size", "loss")
-    }
+    draws = {"learning_rate": np.exp(log_learning_rate), "batch_size": np.exp(log_batch_size), "loss": loss}
+    rows = {name: np.quantile(values, [tail, 0.5, 1 - tail]) for name, values in draws.items()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["lower", "median", "upper"])
 
 
@@ -160,60 +171,31 @@ def _parameters(fit: "Fit", posterior: xr.Dataset, task: str | None, rng: np.ran
     for parameter in fit.law.parameter_list:
         value = posterior[parameter.name].values
         if several and parameter.spread is not None:
-            if task is None:
-                offset = posterior[f"{parameter.name}_task_spread"].values * rng.standard_normal(shape)
-                value = np.asarray(surface.shift(parameter, value, offset))
-            else:
+            if task is not None:
                 value = posterior[f"{parameter.name}_task"].sel(task=task).values
+            elif not fit.law.separate(parameter):
+                offset = posterior[f"{parameter.name}_task_spread"].values * rng.standard_normal(shape)
+                value = np.asarray(shift(parameter, value, offset))
         p[parameter.name] = value
     for name in ("learning_rate", "batch_size"):
         p[f"deviation_{name}"] = p[f"spread_{name}"] * rng.standard_normal(shape)
     return p
 
 
-def _grid(log_rate: np.ndarray, log_batch: np.ndarray, most: float) -> dict[str, np.ndarray]:
-    """A log-spaced grid a little beyond where the optimum may be (99 %); no batch above the data."""
-
-    def span(logs: np.ndarray, points: int) -> np.ndarray:
-        low, high = np.quantile(logs, [0.005, 0.995])
-        return np.linspace(low - MARGIN, high + MARGIN, points)
-
-    rates, batches = span(log_rate, GRID[0]), span(log_batch, GRID[1])
-    batches = np.unique(np.minimum(batches, np.log(most)))
-    rate, batch = np.meshgrid(rates, batches, indexing="ij")
-    return {"learning_rate": np.exp(rate.ravel()), "batch_size": np.exp(batch.ravel())}
+def span(logs: np.ndarray, points: int) -> np.ndarray:
+    """Log-spaced values a little beyond where draws of an optimum (natural logs) may lie (99 %)."""
+    low, high = np.quantile(logs, [0.005, 0.995])
+    return np.exp(np.linspace(low - MARGIN, high + MARGIN, points))
 
 
-def _check_target(fit: "Fit", at: Mapping[str, Any]) -> tuple[dict[str, float], str | None]:
-    known, needs = fit.runs.tasks, fit.law.covariates
-    several = len(known) > 1
-    allowed = [*needs, "task"] if several else list(needs)
-    unknown, missing = [name for name in at if name not in allowed], [name for name in allowed if name not in at]
-    if unknown or missing:
-        raise ValueError(
-            f"at must give exactly {', '.join(allowed)}: "
-            + "; ".join(
-                ([f"missing {', '.join(missing)}"] if missing else [])
-                + ([f"unknown {', '.join(map(str, unknown))}"] if unknown else [])
-            )
-            + (" (task: a known label, or None for a new task)." if "task" in missing else ".")
-        )
-    task = at["task"] if several else known[0]
-    if task is not None and task not in known:
-        raise ValueError(
-            f"task {task!r} is not among the fitted tasks {', '.join(known)}. Pass one of them, or None "
-            "for a new task drawn from their population."
-        )
-    target = {}
-    for name in needs:
-        value = at[name]
-        if not isinstance(value, int | float | np.number) or not np.isfinite(value) or value <= 0:
-            raise ValueError(f"at[{name!r}] must be a finite number above zero, received {value!r}.")
-        target[name] = float(value)
-    return target, task
+def grid(learning_rates: np.ndarray, batch_sizes: np.ndarray) -> dict[str, np.ndarray]:
+    """Every pair of a learning rate and a batch size, as candidates."""
+    rate, batch = np.meshgrid(learning_rates, np.unique(batch_sizes), indexing="ij")
+    return {"learning_rate": rate.ravel(), "batch_size": batch.ravel()}
 
 
-def _check_candidates(candidates: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def check_candidates(candidates: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The candidates as arrays of floats; ValueError where they are not pairs of numbers above zero."""
     if set(candidates) != {"learning_rate", "batch_size"}:
         raise ValueError(f"candidates must give learning_rate and batch_size, received {', '.join(candidates)}.")
     pairs = {name: np.atleast_1d(np.asarray(values, float)) for name, values in candidates.items()}
@@ -228,7 +210,8 @@ def _check_candidates(candidates: Mapping[str, np.ndarray]) -> dict[str, np.ndar
     return pairs
 
 
-def _extrapolation(fit: "Fit", target: Mapping[str, float]) -> pd.DataFrame:
+def extrapolation(fit: "Fit", target: Mapping[str, float]) -> pd.DataFrame:
+    """How far a target lies beyond the runs, one row a covariate: `Prediction.extrapolation`."""
     rows = []
     for name in fit.law.covariates:
         low, high = fit.runs.cells[name].min(), fit.runs.cells[name].max()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,9 +10,10 @@ import pandas as pd
 import xarray as xr
 
 from hyperlaw.data.runs import Runs
+from hyperlaw.data.table import Table
 from hyperlaw.inference.tree import prior_tree
-from hyperlaw.models.design import design
 from hyperlaw.models.law import Law
+from hyperlaw.models.meet import design_of
 from hyperlaw.models.prior import Prior
 
 
@@ -22,8 +24,8 @@ class PriorPrediction:
     Attributes
     ----------
     table
-        One row a cell: 5, 50 and 95 % of the losses that the prior expects of its runs, beside the lowest and
-        highest that were seen.
+        Of runs one row a cell: 5, 50 and 95 % of the losses that the prior expects of its runs, beside the lowest and
+        highest that were seen. Of other tables one row a measured value, beside the one seen.
     draws
         DataTree with groups `prior, prior_predictive, observed_data, constant_data`.
     """
@@ -33,13 +35,13 @@ class PriorPrediction:
 
 
 def prior_predict(
-    law: Law, runs: Runs, *, seed: int, priors: Mapping[str, Prior] | None = None, draws: int = 500
+    law: Law, table: Table, *, seed: int, priors: Mapping[str, Prior] | None = None, draws: int = 500
 ) -> PriorPrediction:
-    """Draw parameters from the prior and losses of `runs` from them, before any fit.
+    """Draw parameters from the prior and what a table measures from them, before any fit.
 
     Parameters
     ----------
-    law, runs, priors
+    law, table, priors
         As for `hl.fit`.
     seed
         Determines every draw.
@@ -49,17 +51,23 @@ def prior_predict(
     Returns
     -------
     PriorPrediction
-        A table by cell, and the draws.
+        A table by cell of runs, or by row of another table, and the draws.
 
     Raises
     ------
     ValueError, TypeError
-        When a prior or the runs do not fit the law.
+        When a prior or the table do not fit the law.
     """
-    law = law.with_priors(priors or {})
+    law = law.of(table.kind).with_priors(priors or {})
     with jax.enable_x64(True):
-        tree = prior_tree(law, runs, design(runs, law.covariates), seed=seed, draws=draws)
-    loss = tree["prior_predictive"]["loss"].values.reshape(draws, -1)
+        tree = prior_tree(law, table, design_of(law, table), seed=seed, draws=draws)
+    tree.attrs["table"] = table.kind
+    rows = _by_cell(table, tree) if isinstance(table, Runs) else _by_row(table, tree)
+    return PriorPrediction(pd.DataFrame(rows), tree)
+
+
+def _by_cell(runs: Runs, tree: xr.DataTree) -> list[dict[str, Any]]:
+    loss = tree["prior_predictive"]["loss"].values.reshape(-1, len(runs))
     frame = runs.frame
     rows = []
     for index, cell in runs.cells.iterrows():
@@ -71,4 +79,20 @@ def prior_predict(
             | {"prior_lower": low, "prior_median": middle, "prior_upper": high}
             | {"lowest_seen": seen.min(), "highest_seen": seen.max()}
         )
-    return PriorPrediction(pd.DataFrame(rows), tree)
+    return rows
+
+
+def _by_row(table: Table, tree: xr.DataTree) -> list[dict[str, Any]]:
+    frame = table.frame
+    rows = []
+    for name, drawn in tree["prior_predictive"].dataset.items():
+        low, middle, high = np.exp(np.quantile(drawn.values, [0.05, 0.5, 0.95], axis=(0, 1)))
+        seen = np.exp(tree["observed_data"][name].values)
+        for i, label in enumerate(table.labels):
+            given = {c: frame[c].iloc[i] for c in ("task", *table.scales)}
+            rows.append(
+                {"row": label, "quantity": name}
+                | given
+                | {"prior_lower": low[i], "prior_median": middle[i], "prior_upper": high[i], "seen": seen[i]}
+            )
+    return rows

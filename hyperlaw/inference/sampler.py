@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,9 +24,10 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer import NUTS, init_to_mean
 from numpyro.infer.util import constrain_fn, potential_energy
+from threadpoolctl import threadpool_limits
 
-from hyperlaw.models.design import Design
 from hyperlaw.models.law import Law
+from hyperlaw.models.meet import AnyDesign
 
 CHUNK = 50
 STATS = {
@@ -38,11 +39,21 @@ STATS = {
 }
 
 
+class Settings(NamedTuple):
+    """How long and how carefully to sample; `warmup` and `draws` are those of each chain."""
+
+    chains: int
+    warmup: int
+    draws: int
+    target_accept: float
+    max_tree_depth: int
+
+
 class _Programs:
     """Compiled functions of one law; the data are arguments, so that tables of one shape share them."""
 
     def __init__(self, law: Law, adapted: int, target_accept: float, max_tree_depth: int) -> None:
-        def kernel(design: Design, key: jax.Array, z: Any, mass: jax.Array | None) -> tuple[NUTS, Any]:
+        def kernel(design: AnyDesign, key: jax.Array, z: Any, mass: jax.Array | None) -> tuple[NUTS, Any]:
             nuts = NUTS(
                 law.model,
                 dense_mass=True,
@@ -53,19 +64,23 @@ class _Programs:
             )
             return nuts, nuts.init(key, adapted, z, model_args=(design,), model_kwargs={})
 
-        def centre(design: Design) -> dict[str, jax.Array]:
-            at_mean = handlers.substitute(handlers.seed(law.model, 0), substitute_fn=init_to_mean)
+        def centre(design: AnyDesign, known: Any) -> dict[str, jax.Array]:
+            def value(site: Any) -> Any:
+                return known[site["name"]] if site["name"] in known else init_to_mean(site)
+
+            at_mean = handlers.substitute(handlers.seed(law.model, 0), substitute_fn=value)
             trace = handlers.trace(at_mean).get_trace(design)
             latent = {n: s for n, s in trace.items() if s["type"] == "sample" and not s["is_observed"]}
             return {n: biject_to(s["fn"].support).inv(s["value"]) for n, s in latent.items()}
 
-        def energy(z: Any, design: Design) -> jax.Array:
-            return potential_energy(law.model, (design,), {}, z)
+        def energy(flat: jax.Array, design: AnyDesign) -> jax.Array:
+            _, unravel = ravel_pytree(centre(design, {}))  # for its structure alone
+            return potential_energy(law.model, (design,), {}, unravel(flat))
 
-        def start(key: jax.Array, design: Design, z: Any, mass: jax.Array) -> Any:
+        def start(key: jax.Array, design: AnyDesign, z: Any, mass: jax.Array) -> Any:
             return kernel(design, key, z, mass)[1]
 
-        def advance(state: Any, design: Design) -> tuple[Any, Any]:
+        def advance(state: Any, design: AnyDesign) -> tuple[Any, Any]:
             # A kernel learns its model in `init`; the state that it returns here is unused and compiled away.
             nuts, _ = kernel(design, jax.random.key(0), state.z, None)
 
@@ -75,10 +90,11 @@ class _Programs:
 
             return jax.lax.scan(step, state, None, length=CHUNK)
 
-        def constrain(z: Any, design: Design) -> Any:
+        def constrain(z: Any, design: AnyDesign) -> Any:
             return constrain_fn(law.model, (design,), {}, z, return_deterministic=True)
 
         self.centre, self.gradient = jax.jit(centre), jax.jit(jax.value_and_grad(energy))
+        self.unconstrain = jax.jit(jax.vmap(centre, (None, 0)))
         self.start, self.advance = jax.jit(start), jax.jit(advance)
         self.constrain = jax.jit(jax.vmap(jax.vmap(constrain, (0, None)), (0, None)))
 
@@ -88,25 +104,32 @@ _programs = functools.lru_cache(maxsize=32)(_Programs)
 
 def sample(
     law: Law,
-    design: Design,
+    design: AnyDesign,
     *,
     seed: int,
-    chains: int,
-    warmup: int,
-    draws: int,
-    target_accept: float,
-    max_tree_depth: int,
+    settings: Settings,
     report: Callable[[float, int], None],
+    earlier: dict[str, np.ndarray] | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Posterior draws of every site and sampler statistics, each of shape (chain, draw, ...).
 
     Must be called inside `jax.enable_x64(True)`. `report` is told the share done and the divergences so far.
+    `earlier` holds draws of the same sites, shape (draw, ...), from a posterior much like this one: chains then start
+    at some of them with their covariance as mass matrix, and all of the warm-up goes to the step size.
     """
-    half = warmup // 2
+    chains, warmup, draws, target_accept, max_tree_depth = settings
+    half = warmup // 2 if earlier is None else warmup
     programs = _programs(law, half, target_accept, max_tree_depth)
     follow = _Follow(report, chains * (warmup + draws) // CHUNK)
     keys = jax.random.split(jax.random.key(seed), 2 * chains)
 
+    if earlier is not None:
+        _, unravel = ravel_pytree(programs.centre(design, {}))
+        leaves = jax.tree.leaves(programs.unconstrain(design, earlier))
+        flat = np.concatenate([np.asarray(leaf).reshape(len(leaf), -1) for leaf in leaves], axis=1)
+        places = [unravel(place) for place in flat[:: len(flat) // chains][:chains]]
+        z, stats = _stretch(programs, design, keys[:chains], places, np.cov(flat, rowvar=False), (half, draws), follow)
+        return jax.tree.map(np.asarray, programs.constrain(z, design)), stats
     mode, covariance, unravel = _laplace(programs, design)
     scatter = np.random.default_rng(seed).standard_normal((chains, len(mode)))
     places = [unravel(place) for place in mode + scatter @ np.linalg.cholesky(covariance).T]
@@ -118,24 +141,27 @@ def sample(
     return jax.tree.map(np.asarray, programs.constrain(z, design)), stats
 
 
-def _laplace(programs: _Programs, design: Design) -> tuple[np.ndarray, np.ndarray, Callable]:
-    """Mode and covariance of the unconstrained posterior with all spreads held at their prior means.
+def _laplace(programs: _Programs, design: AnyDesign) -> tuple[np.ndarray, np.ndarray, Callable]:
+    """Mode and covariance of the unconstrained posterior with all spreads and scatters held at their prior means.
 
-    Each spread keeps a standard deviation of one half, about that of its prior.
+    Free, they would shrink towards zero with what they scale: a mode without mass. Each keeps a standard deviation
+    of one half, about that of its prior.
     """
-    centre = programs.centre(design)
+    centre = programs.centre(design, {})
     start, unravel = ravel_pytree(centre)
-    held = np.asarray(ravel_pytree({n: np.full(np.shape(z), "spread" in n) for n, z in centre.items()})[0], bool)
+    scales = {n: np.full(np.shape(z), "spread" in n or "scatter" in n) for n, z in centre.items()}
+    held = np.asarray(ravel_pytree(scales)[0], bool)
     free = np.flatnonzero(~held)
     point = np.array(start)
 
     def energy(z: np.ndarray) -> tuple[float, np.ndarray]:
         full = point.copy()
         full[free] = z
-        value, gradient = programs.gradient(unravel(full), design)
-        return float(value), np.asarray(ravel_pytree(gradient)[0])[free]
+        value, gradient = programs.gradient(full, design)
+        return float(value), np.asarray(gradient)[free]
 
-    found = scipy.optimize.minimize(energy, point[free], jac=True, method="L-BFGS-B", options={"maxiter": 2000})
+    with threadpool_limits(1):  # matrices this small only make the linear algebra's threads wait for each other
+        found = scipy.optimize.minimize(energy, point[free], jac=True, method="L-BFGS-B", options={"maxiter": 2000})
     step = 1e-4
     shifts = step * np.eye(len(free))
     hessian = np.array([(energy(found.x + d)[1] - energy(found.x - d)[1]) / (2 * step) for d in shifts])
@@ -149,7 +175,7 @@ def _laplace(programs: _Programs, design: Design) -> tuple[np.ndarray, np.ndarra
 
 def _stretch(
     programs: _Programs,
-    design: Design,
+    design: AnyDesign,
     keys: jax.Array,
     places: list[Any],
     mass: np.ndarray,

@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.tree import runs_of
+from hyperlaw.inference.tree import table_of
 from hyperlaw.models import LAWS
 from hyperlaw.models.prior import from_json
 
@@ -31,7 +31,8 @@ def load_fit(path: str | PathLike[str]) -> Fit:
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is not a hyperlaw fit, its law is unknown, or its runs are not those it was fitted to.
+        When the file is not a hyperlaw fit, its law is unknown or had other parameters when it was fitted, or its runs
+        are not those it was fitted to.
     """
     path = Path(path)
     if not path.is_file():
@@ -43,8 +44,16 @@ def load_fit(path: str | PathLike[str]) -> Fit:
     name = tree.attrs["law"]
     if name not in LAWS:
         raise ValueError(f"{path} holds a fit of {name!r}, which this version does not have: {', '.join(LAWS)}.")
-    runs = runs_of(tree)
+    runs = table_of(tree)
     if runs.digest != tree.attrs["data"]:
         raise ValueError(f"{path} is damaged: its runs are not those it was fitted to (digests differ).")
     priors = {key: from_json(text) for key, text in json.loads(tree.attrs["priors"]).items()}
-    return Fit(LAWS[name](priors), runs, tree, json.loads(tree.attrs["pivot"]))
+    law = LAWS[name](priors, json.loads(tree.attrs.get("pooling", "{}")), str(tree.attrs.get("table", "runs")))
+    known = [p.name for p in law.parameter_list]
+    absent = [parameter for parameter in known if parameter not in tree["posterior"]]
+    if absent:
+        raise ValueError(
+            f"{path} was written by hyperlaw {json.loads(tree.attrs['versions'])['hyperlaw']}, whose {name} had no "
+            f"{', '.join(absent)}. Fit its runs again, or read it with that version."
+        )
+    return Fit(law, runs, tree, json.loads(tree.attrs["pivot"]))

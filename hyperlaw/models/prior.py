@@ -65,8 +65,25 @@ class InLossSpread:
         return f"LogNormal(ln({self.median:g} x spread of lowest losses), {self.scale:g})"
 
 
-Prior: TypeAlias = dist.Distribution | AtGridCentre | AtBestLoss | InLossSpread
-_RELATIVE = {cls.__name__: cls for cls in (AtGridCentre, AtBestLoss, InLossSpread)}
+@dataclass(frozen=True)
+class PerBestLoss:
+    """A normal prior in units of one over the mean of the cells' lowest losses.
+
+    Attributes
+    ----------
+    mean, scale
+        Mean and standard deviation, as multiples of that inverse.
+    """
+
+    mean: float
+    scale: float
+
+    def __str__(self) -> str:
+        return f"Normal({self.mean:g} / mean lowest loss, {self.scale:g} / mean lowest loss)"
+
+
+Prior: TypeAlias = dist.Distribution | AtGridCentre | AtBestLoss | InLossSpread | PerBestLoss
+_RELATIVE = {cls.__name__: cls for cls in (AtGridCentre, AtBestLoss, InLossSpread, PerBestLoss)}
 
 
 def resolve(prior: Prior, design: "Design") -> dist.Distribution:
@@ -78,6 +95,9 @@ def resolve(prior: Prior, design: "Design") -> dist.Distribution:
             return dist.Normal(design.loss_centre, scale * design.loss_spread)
         case InLossSpread(median, scale):
             return dist.LogNormal(jax.numpy.log(median * design.loss_spread), scale)
+        case PerBestLoss(mean, scale):
+            unit = 1 / jax.numpy.maximum(jax.numpy.abs(design.loss_centre), design.loss_spread)
+            return dist.Normal(mean * unit, scale * unit)
         case _:
             return prior
 

@@ -12,10 +12,10 @@ below the best batch size and slope h far above it.
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from hyperlaw.models.law import Law, Parameter, Values
+from hyperlaw.models.broken_power import LARGE_BATCH, SMALL_BATCH, broken_power
+from hyperlaw.models.law import OptimumLaw, Parameter, Values
 from hyperlaw.models.prior import AtGridCentre
 
 BATCH_SIZE = Parameter(
@@ -34,7 +34,7 @@ EXPONENT_DATA = Parameter(
 
 
 @dataclass(frozen=True, eq=False)
-class StepLaw(Law):
+class StepLaw(OptimumLaw):
     """Best learning rate and batch size as power laws of parameters and data (arXiv 2503.04715)."""
 
     covariates = ("params", "data")
@@ -54,14 +54,8 @@ class StepLaw(Law):
             "rate_exponent_data", "exponent of the best learning rate with data, at the best batch size", "",
             dist.Normal(0, 0.35), "its sign is disputed: +0.31 Step Law, -0.28 (2510.03871)", spread=0.1,
         ),
-        Parameter(
-            "ridge_small_batch", "slope of ln eta* over ln B far below the best batch", "", dist.Normal(0.8, 0.3),
-            "between the square-root rule of Adam (1/2) and the linear rule of SGD (1)", spread=0.1,
-        ),
-        Parameter(
-            "ridge_large_batch", "slope of ln eta* over ln B far above the best batch", "", dist.Normal(0.1, 0.3),
-            "saturates (0), goes on (1/2), or falls as in the surge (-1/2)", spread=0.1,
-        ),
+        SMALL_BATCH,
+        LARGE_BATCH,
     )  # fmt: skip
 
     def log_batch_size(self, p: Values, x: Values) -> jax.Array:
@@ -70,8 +64,6 @@ class StepLaw(Law):
 
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: jax.Array) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
-        v = log_batch_size - self.log_batch_size(p, x)
-        bend = jnp.log(2.0) - jax.nn.softplus(-v)
-        ridge = p["ridge_large_batch"] * v + (p["ridge_small_batch"] - p["ridge_large_batch"]) * bend
+        ridge = broken_power(p["ridge_small_batch"], p["ridge_large_batch"], log_batch_size - self.log_batch_size(p, x))
         at_best = p["log_learning_rate"] + p["rate_exponent_params"] * x["params"] + p["rate_exponent_data"] * x["data"]
         return at_best + ridge

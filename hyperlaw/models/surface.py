@@ -8,22 +8,33 @@ best ones (of the cell: the law's plus the cell's own deviation):
     g(u, s) = 2 (exp(s u) - s u - 1) / s^2,   u^2 as s -> 0
 
 and floor_c is scattered around a trend that falls with every covariate as in Chinchilla's loss (arXiv
-2203.15556), written by its slope at the pivot. A run diverges with a probability that rises with u.
+2203.15556), written by its slope at the pivot: with falls f_N and f_D from the pivot,
+
+    floor = floor_0 - f_N - f_D + coupling f_N f_D
+    d f_x / d ln x = slope_x exp(-exponent_x ln x - bend_x (ln x)^2 / 2)
+
+Chinchilla has neither coupling nor bend. Kaplan's form (arXiv 2001.08361) has a negative coupling: a larger model gains
+more from data. The bend is there because the trend is extrapolated, and a pure power law is sure of how it levels off
+when it should not be. A run diverges with a probability that rises with u.
 Everything here is a pure function; the model only samples and calls them.
 """
 
+from itertools import combinations
 from math import log
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
 from hyperlaw.models.design import Design
 from hyperlaw.models.law import Law, Parameter, Values
-from hyperlaw.models.prior import AtBestLoss, InLossSpread, resolve, support
+from hyperlaw.models.pooled import sample_parameters
+from hyperlaw.models.prior import AtBestLoss, InLossSpread, PerBestLoss
 
 _WIDE = "unit and location only; the losses say the rest"
+_NODES, _WEIGHTS = (a.tolist() for a in np.polynomial.legendre.leggauss(12))  # on -1 to 1
 
 
 def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
@@ -31,8 +42,8 @@ def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
     fixed = (
         Parameter("floor", "lowest loss at the pivot", "nats", AtBestLoss(3.0), _WIDE, spread=0.3),
         Parameter(
-            "floor_spread", "scatter of cells' lowest losses around their trend", "nats", InLossSpread(0.1, 1.0),
-            "off zero; a tenth of the differences that scale makes",
+            "floor_spread", "scatter of cells' lowest losses around their trend", "nats", InLossSpread(0.05, 0.5),
+            "off zero; 0.003 nats where scale makes differences of 0.1 (recomputed on 2503.04715)",
         ),
         Parameter(
             "sharpness_learning_rate", "rise of the loss with squared ln distance from eta*, at the pivot", "nats",
@@ -43,8 +54,8 @@ def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
             InLossSpread(0.2, 1.2), _WIDE, spread=0.2,
         ),
         Parameter(
-            "skew_learning_rate", "how much faster the loss rises above eta*", "", dist.LogNormal(log(0.8), 0.4),
-            "0.9 on a published sweep (2503.04715); too high a rate is always worse than too low",
+            "skew_learning_rate", "how much faster the loss rises above eta*", "", dist.Gamma(2.0, 3.0),
+            "from a parabola (0) past 0.9 on a published sweep (2503.04715); too high is worse than too low",
         ),
         Parameter(
             "skew_batch_size", "how much faster the loss rises above B* than below", "", dist.Normal(0, 0.3),
@@ -80,7 +91,12 @@ def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
             "about an octave",
         ),
     )  # fmt: skip
-    return fixed + tuple(p for name in covariates for p in _covariate_parameters(name))
+    coupling = Parameter(
+        "floor_coupling", "how much more one covariate lowers the loss where another is large", "1 / nats",
+        PerBestLoss(-4.5, 4.0), "0 in Chinchilla's form (2203.15556), -8.7 / loss in Kaplan's (2001.08361)",
+    )  # fmt: skip
+    several = (coupling,) if len(covariates) > 1 else ()
+    return fixed + several + tuple(p for name in covariates for p in _covariate_parameters(name))
 
 
 def _covariate_parameters(name: str) -> tuple[Parameter, ...]:
@@ -92,6 +108,10 @@ def _covariate_parameters(name: str) -> tuple[Parameter, ...]:
         Parameter(
             f"floor_exponent_{name}", f"exponent with which that fall levels off in {name}", "",
             dist.LogNormal(log(0.25), 0.6), "published 0.28 to 0.37 (2203.15556, 2404.10102)",
+        ),
+        Parameter(
+            f"floor_bend_{name}", f"growth of that exponent with ln {name}", "", dist.Normal(0, 0.1),
+            "0 for a pure power law; over an octave the exponent may change by a quarter of itself",
         ),
         Parameter(
             f"sharpness_rate_exponent_{name}", f"exponent of the learning-rate sharpness with {name}", "",
@@ -113,12 +133,21 @@ def bowl(u: jax.Array, skew: jax.Array) -> jax.Array:
     return u**2 * shape
 
 
+def _fall(slope: jax.Array, exponent: jax.Array, bend: jax.Array, x: jax.Array) -> jax.Array:
+    """Integral of slope exp(-exponent t - bend t^2 / 2) over t from 0 to x, by Gauss-Legendre quadrature."""
+    # Lists become arrays here, in the precision of the caller: a constant array would keep that of the first.
+    t = jnp.asarray(x)[..., None] * (jnp.array(_NODES) + 1) / 2
+    rate = jnp.exp(-jnp.asarray(exponent)[..., None] * t - jnp.asarray(bend)[..., None] * t**2 / 2)
+    return slope * x / 2 * jnp.sum(jnp.array(_WEIGHTS) * rate, axis=-1)
+
+
 def floor_trend(p: Values, x: Values) -> jax.Array:
     """Lowest loss of a cell by the trend, in nats."""
-    fall = sum(
-        p[f"floor_slope_{name}"] * -jnp.expm1(-a * x[name]) / a for name in x for a in [p[f"floor_exponent_{name}"]]
-    )
-    return p["floor"] - fall
+    falls = [
+        _fall(p[f"floor_slope_{name}"], p[f"floor_exponent_{name}"], p[f"floor_bend_{name}"], x[name]) for name in x
+    ]
+    coupled = sum(a * b for a, b in combinations(falls, 2))
+    return p["floor"] - sum(falls) + (p["floor_coupling"] * coupled if len(falls) > 1 else 0.0)
 
 
 def best_batch_size(law: Law, p: Values, x: Values) -> jax.Array:
@@ -157,39 +186,9 @@ def noise_scale(p: Values, excess: jax.Array) -> jax.Array:
     return jnp.sqrt(p["noise"] ** 2 + (p["noise_growth"] * excess) ** 2)
 
 
-def _sample_parameters(law: Law, design: Design) -> dict[str, jax.Array]:
-    """Values of all parameters: scalars, or one a cell where tasks differ."""
-    p = {}
-    several = len(design.tasks) > 1
-    for parameter in law.parameter_list:
-        value = numpyro.sample(parameter.name, resolve(parameter.prior, design))
-        if several and parameter.spread is not None:
-            spread = numpyro.sample(f"{parameter.name}_task_spread", spread_prior(parameter.spread))
-            # Centred: a task's runs say much about its own values, and the spread's prior keeps it off zero.
-            positive = support(parameter.prior) is dist.constraints.positive
-            population = dist.LogNormal(jnp.log(value), spread) if positive else dist.Normal(value, spread)
-            with numpyro.plate("task", len(design.tasks)):
-                value = numpyro.sample(f"{parameter.name}_task", population)
-            value = value[design.task]
-        p[parameter.name] = value
-    return p
-
-
-def spread_prior(spread: float) -> dist.Distribution:
-    """Prior of the standard deviation between tasks: log-normal, so that it keeps off zero."""
-    return dist.LogNormal(log(spread), 0.5)
-
-
-def shift(parameter: Parameter, value: jax.Array, offset: jax.Array) -> jax.Array:
-    """A task's value: the population's plus the offset, or times its exponential where it is positive."""
-    if support(parameter.prior) is dist.constraints.positive:
-        return value * jnp.exp(offset)
-    return value + offset
-
-
 def surface_model(law: Law, design: Design) -> None:
     """NumPyro model: the losses of a sweep around the optimum of `law`."""
-    p = _sample_parameters(law, design)
+    p = sample_parameters(law, design, design.task, len(design.tasks))
     x = design.covariates
     with numpyro.plate("cell", len(design.task)):
         for name in ("learning_rate", "batch_size"):
@@ -203,8 +202,8 @@ def surface_model(law: Law, design: Design) -> None:
     of_run = {name: value[design.cell] if jnp.ndim(value) else value for name, value in p.items()}
     x_run = {name: value[design.cell] for name, value in x.items()}
     excess, u = excess_loss(law, of_run, x_run, design.learning_rate, design.batch_size)
-    lost = jnp.asarray(design.diverged, bool)
-    with numpyro.plate("run", len(design.loss)):
+    lost, seen = jnp.asarray(design.diverged, bool), jnp.asarray(design.observed, bool)
+    with numpyro.plate("run", len(design.loss)), numpyro.handlers.mask(mask=seen):
         numpyro.sample("diverged", dist.Bernoulli(logits=divergence_logit(of_run, u)), obs=design.diverged)
         with numpyro.handlers.mask(mask=~lost):
             scatter = dist.StudentT(p["tail"], floor[design.cell] + excess, noise_scale(of_run, excess))

@@ -11,21 +11,16 @@ sqrt(B) T^(rho - kappa/2), T^rho and T^(rho + kappa/2) / sqrt(B): three regimes 
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpyro.distributions as dist
 
-from hyperlaw.models.law import Law, Parameter, Values
+from hyperlaw.models.law import OptimumLaw, Parameter, Values
 from hyperlaw.models.prior import AtGridCentre
 from hyperlaw.models.step_law import BATCH_SIZE, EXPONENT_DATA
-
-
-def log_cosh(x: jax.Array) -> jax.Array:
-    """Natural log of cosh, without overflow."""
-    return jnp.logaddexp(x, -x) - jnp.log(2.0)
+from hyperlaw.models.surge import log_cosh
 
 
 @dataclass(frozen=True, eq=False)
-class TimeTransfer(Law):
+class TimeTransfer(OptimumLaw):
     """Best learning rate by the surge curve, whose peak moves with data (arXiv 2410.05838, 2405.14578)."""
 
     covariates = ("params", "data")
@@ -58,8 +53,11 @@ class TimeTransfer(Law):
         """Natural log of the best batch size."""
         return p["log_batch_size"] + p["exponent_data"] * x["data"]
 
+    def log_critical_batch(self, p: Values, x: Values) -> jax.Array:
+        """Natural log of the critical batch size."""
+        return p["log_batch_size"] + p["log_critical_ratio"] + p["critical_exponent_data"] * x["data"]
+
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: jax.Array) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
-        log_critical = p["log_batch_size"] + p["log_critical_ratio"] + p["critical_exponent_data"] * x["data"]
         peak = p["log_peak_rate"] + p["rate_exponent_data"] * x["data"] + p["rate_exponent_params"] * x["params"]
-        return peak - log_cosh(0.5 * (log_batch_size - log_critical))
+        return peak - log_cosh(0.5 * (log_batch_size - self.log_critical_batch(p, x)))

@@ -1,1 +1,7 @@
-"""Pictures: one file each; every function returns a matplotlib figure and computes nothing."""
+"""Pictures: one file each; every function returns a figure and computes nothing."""
+
+from hyperlaw.plots.losses import losses as losses
+from hyperlaw.plots.optima import optima as optima
+from hyperlaw.plots.sampling import sampling as sampling
+from hyperlaw.plots.surface import surface as surface
+from hyperlaw.plots.values import values as values

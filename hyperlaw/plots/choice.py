@@ -1,19 +1,18 @@
 """The picture of a choice: the law on its way to the target, and what being wrong would cost."""
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from hyperlaw.plots.style import AXIS, BLUE, CHAINS, GREY, ORANGE, SCALE
+
 if TYPE_CHECKING:
     from hyperlaw.decision.choice import Choice
-
-# Okabe-Ito: told apart in print and by the colour-blind.
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#595959"
-AXIS = {"learning_rate": "learning rate", "batch_size": "batch size (data points)"}
-SCALE = {"data": "data points seen", "params": "parameters", "width": "width", "utd": "updates per environment step"}
 
 
 def plot_choice(choice: "Choice") -> Figure:
@@ -42,14 +41,19 @@ def plot_choice(choice: "Choice") -> Figure:
 
 
 def _law(ax: Axes, choice: "Choice", name: str) -> None:
-    path, cells = choice.path, choice.cells
-    scale = path.columns[0]
-    ax.fill_between(path[scale], path[f"{name}_lower"], path[f"{name}_upper"], color=BLUE, alpha=0.2, lw=0,
-                    label="law, 90 % for a new cell")  # fmt: skip
-    ax.plot(path[scale], path[f"{name}_median"], color=BLUE)
+    scale = choice.path.columns[0]
+    several = len(choice.laws) > 1
+    for colour, (law, path) in zip(cycle(CHAINS), choice.path.groupby("law", sort=False), strict=False):
+        label = f"{law if several else 'law'}, 90 % for a new cell"
+        ax.fill_between(path[scale], path[f"{name}_lower"], path[f"{name}_upper"], color=colour, alpha=0.2, lw=0,
+                        label=label)  # fmt: skip
+        ax.plot(path[scale], path[f"{name}_median"], color=colour)
+    heaviest = choice.laws["weight"].idxmax()
+    cells = choice.cells[choice.cells["law"] == heaviest]
+    best = f"best in a cell of runs, 90 %{f' ({heaviest})' if several else ''}"
     others = [c for c in choice.extrapolation.index if c != scale]
     alike = np.all([np.isclose(cells[c], choice.at[c]) for c in others], axis=0) & np.ones(len(cells), bool)
-    for here, fill, label in ((alike, GREY, "best in a cell of runs, 90 %"), (~alike, "white", "same, at other sizes")):
+    for here, fill, label in ((alike, GREY, best), (~alike, "white", "same, at other sizes")):
         if here.any():
             middle = cells.loc[here, f"{name}_median"]
             spread = np.abs(cells.loc[here, [f"{name}_lower", f"{name}_upper"]].to_numpy().T - middle.to_numpy())
@@ -60,25 +64,32 @@ def _law(ax: Axes, choice: "Choice", name: str) -> None:
 
 
 def _surface(figure: Figure, ax: Axes, choice: "Choice") -> None:
-    pairs = choice.candidates
+    pairs = _grid(choice)
     rates, batches = pairs["learning_rate"].nunique(), pairs["batch_size"].nunique()
     if min(rates, batches) < 3 or rates * batches != len(pairs):
         shown: ScalarMappable = ax.scatter(pairs["learning_rate"], pairs["batch_size"], c=pairs["risk"], cmap="cividis")
     else:
         grid = pairs.pivot(index="batch_size", columns="learning_rate", values="risk")
         shown = ax.contourf(grid.columns, grid.index, grid.to_numpy(), levels=12, cmap="cividis")
+        allowed = pairs.pivot(index="batch_size", columns="learning_rate", values="allowed").to_numpy()
+        if not allowed.all():
+            ax.contourf(grid.columns, grid.index, ~allowed, levels=[0.5, 1.5], colors="none", hatches=["//"])
     figure.colorbar(shown, ax=ax, label=f"risk of regret (nats), {choice.risk}")
     markers = {"recommended": "*", "runner_up": "s", "reuse_best": "X", "posterior_median": "P"}
     for name, row in choice.table.iterrows():
         ax.plot(row["learning_rate"], row["batch_size"], markers[name], ms=12 if name == "recommended" else 7, ls="",
                 mec="white", color=ORANGE if name == "recommended" else GREY, label=name.replace("_", " "))  # fmt: skip
-    ax.set(xscale="log", yscale="log", xlabel=AXIS["learning_rate"], ylabel=AXIS["batch_size"], title="at the target")
+    title = "at the target" if choice.candidates["allowed"].all() else "at the target; hatched: not allowed"
+    ax.set(xscale="log", yscale="log", xlabel=AXIS["learning_rate"], ylabel=AXIS["batch_size"], title=title)
     ax.legend(frameon=True, fontsize=8)
 
 
 def _cost(ax: Axes, choice: "Choice") -> None:
-    pairs = choice.candidates
-    at_batch = np.flatnonzero(np.isclose(pairs["batch_size"], choice.setting["batch_size"]))
+    pairs = _grid(choice)
+    # A polished batch size lies between those of the candidates: the nearest is drawn.
+    apart = np.abs(np.log(pairs["batch_size"] / choice.setting["batch_size"])).to_numpy()
+    at_batch = np.flatnonzero(apart <= apart.min() + 1e-9)
+    batch = pairs["batch_size"].iloc[at_batch[0]]
     order = at_batch[np.argsort(pairs["learning_rate"].to_numpy()[at_batch])]
     rates, regret = pairs["learning_rate"].to_numpy()[order], choice.regret.values[:, order]
     low, high = np.quantile(regret, [0.05, 0.95], axis=0)
@@ -86,5 +97,10 @@ def _cost(ax: Axes, choice: "Choice") -> None:
     ax.plot(rates, regret.mean(axis=0), color=BLUE, label="expected")
     ax.axvline(choice.setting["learning_rate"], color=ORANGE, ls="--", label="recommended")
     ax.set(xscale="log", xlabel=AXIS["learning_rate"], ylabel="regret (nats)", ylim=(0, None))
-    ax.set_title(f"at batch size {choice.setting['batch_size']:.3g}")
+    ax.set_title(f"at batch size {batch:.3g}")
     ax.legend(loc="upper center", fontsize=8)
+
+
+def _grid(choice: "Choice") -> pd.DataFrame:
+    """The candidates without the polished setting, which is alone in its row or column."""
+    return choice.candidates[~choice.candidates["polished"]]

@@ -1,25 +1,85 @@
 """Sweeps that ship with the package: real runs, made by the trainers under `experiments/`."""
 
+from dataclasses import dataclass
 from importlib.resources import as_file, files
+from typing import Literal, overload
 
 import pandas as pd
 
+from hyperlaw.data.curves import Curves
 from hyperlaw.data.runs import Runs
 
-_SWEEPS = {"lm_adam": "byte-level language model, Adam; learning rate x batch size x data x width"}
+_OVER_SCALES = ("StepLaw", "ComputeLaw", "TimeTransfer")
+_OVER_BATCHES = ("BrokenPower", "NoiseScale", "SquareRoot", "Surge", "SurgeExact")
+_OF_STEPS = ("StepsExamples", "CriticalBatchLoss")
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """A Parquet file beside this module: what it is, the table it makes, the laws it can test, its column of tasks."""
+
+    what: str
+    kind: type[Runs] | type[Curves]
+    laws: tuple[str, ...]
+    task: str | None = None
+
+
+_SWEEPS = {
+    "lm_adam": _Sweep(
+        "byte-level language model, Adam; learning rate x batch size x data x width", Runs,
+        (*_OVER_SCALES, *_OVER_BATCHES, *_OF_STEPS),
+    ),
+    "digits": _Sweep(
+        "small classifier of digits, SGD and Adam; learning rate x batch size x data", Runs,
+        (*_OVER_BATCHES, "ByOptimizer", *_OF_STEPS), task="optimizer",
+    ),
+    "lm_optimizers": _Sweep(
+        "byte-level language model, AdamW and SGD; learning rate x batch size x data x width", Runs,
+        (*_OVER_SCALES, *_OVER_BATCHES, *_OF_STEPS), task="optimizer",
+    ),
+    "value_rl": _Sweep(
+        "double DQN on four small environments; updates-to-data ratio x batch size x learning rate", Curves,
+        ("UTDHyperparameters", "DataEfficiency", "OptimalUTD"),
+    ),
+}  # fmt: skip
 
 
 def sweeps() -> pd.DataFrame:
-    """Shipped sweeps, one row each: name, what it is, runs, smallest and largest data."""
+    """Shipped sweeps, one row each.
+
+    Returns
+    -------
+    DataFrame
+        Index `name`; columns `what`, `kind` (`Runs` or `Curves`: what `load_sweep` returns), `rows`, `tasks`, `scales`
+        (with their ranges) and `laws` (names in `hl.laws` that it can test: on itself, or on the optima, steps to a
+        loss or crossings made of it).
+    """
     rows = []
-    for name, what in _SWEEPS.items():
-        data = load_sweep(name).frame["data"]
-        rows.append({"name": name, "what": what, "runs": len(data), "data_from": data.min(), "data_to": data.max()})
+    for name, sweep in _SWEEPS.items():
+        table = load_sweep(name)
+        spans = table.frame[list(table.scales)].agg(["min", "max"])
+        rows.append(
+            {
+                "name": name,
+                "what": sweep.what,
+                "kind": sweep.kind.__name__,
+                "rows": len(table),
+                "tasks": ", ".join(table.tasks),
+                "scales": ", ".join(f"{scale} {low:.3g} to {high:.3g}" for scale, (low, high) in spans.items()),
+                "laws": ", ".join(sweep.laws),
+            }
+        )
     return pd.DataFrame(rows).set_index("name")
 
 
-def load_sweep(name: str) -> Runs:
-    """Runs of a shipped sweep, all scales; what each holds is in the README beside the files.
+@overload
+def load_sweep(name: Literal["lm_adam", "digits", "lm_optimizers"]) -> Runs: ...
+@overload
+def load_sweep(name: Literal["value_rl"]) -> Curves: ...
+@overload
+def load_sweep(name: str) -> Runs | Curves: ...
+def load_sweep(name: str) -> Runs | Curves:
+    """A shipped sweep, all scales; `sweeps` lists them, and what each holds is in `docs/sweeps`.
 
     Raises
     ------
@@ -28,5 +88,6 @@ def load_sweep(name: str) -> Runs:
     """
     if name not in _SWEEPS:
         raise ValueError(f"there is no sweep {name!r}; the sweeps are: {', '.join(_SWEEPS)}.")
+    sweep = _SWEEPS[name]
     with as_file(files(__name__) / f"{name}.parquet") as path:
-        return Runs.from_parquet(path)
+        return sweep.kind.from_frame(pd.read_parquet(path), task=sweep.task)

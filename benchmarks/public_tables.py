@@ -1,0 +1,86 @@
+"""Tables made from published sweeps, which the project does not ship: the folder is in HYPERLAW_PUBLIC_SWEEPS.
+
+MNIST one-step losses (TatianaUshakova/batch-size-lr-scaling), steps to a loss (Zhang et al. 2024, arXiv 2410.21676),
+learning curves of SAC on Gym (Rybkin et al. 2025, arXiv 2502.04327) and of SimbaV2 on HumanoidBench (Fu et al. 2025,
+arXiv 2508.14881).
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import hyperlaw as hl
+
+# Returns that stand for 1000, and the ten performances of the paper: 1000 - logspace(log10 700, log10 200, 10).
+GYM = {"Ant-v4": 6625, "HalfCheetah-v4": 9800, "Humanoid-v4": 6450, "Walker2d-v4": 4950}
+GYM_THRESHOLDS = [float(j) for j in np.round(1000 - np.logspace(np.log10(700), np.log10(200), 10), 1)]
+HUMANOID_THRESHOLDS = {"h1-crawl-v0": [450.0, 550.0, 650.0, 750.0], "h1-stand-v0": [200.0, 400.0, 600.0, 750.0]}
+DRAWS, ONE_STEP_ERROR = 200, 0.05
+
+
+def _read(name: str) -> pd.DataFrame:
+    folder = os.environ.get("HYPERLAW_PUBLIC_SWEEPS")
+    if not folder:
+        raise LookupError("HYPERLAW_PUBLIC_SWEEPS is not set: published sweeps are left out.")
+    return pd.read_csv(Path(folder) / name)
+
+
+@cache
+def one_step() -> pd.DataFrame:
+    """Best learning rate and improvement of one SGD step at each batch size, with bootstrap errors over samples."""
+    frame = _read("mnist_sgd_one_step.csv")
+    frame["gain"] = frame["loss_before"] - frame["loss_after"]
+    rng, rows = np.random.default_rng(0), []
+    for (step, batch), group in frame.groupby(["checkpoint_step", "batch_size"]):
+        gains = group.pivot_table(index="seed", columns="learning_rate", values="gain")
+        drawn = [gains.iloc[rng.integers(0, len(gains), len(gains))].mean() for _ in range(DRAWS)]
+        best = [np.log(draw.idxmax()) for draw in drawn]
+        most = [np.log(max(draw.max(), 1e-9)) for draw in drawn]
+        rows.append(
+            {
+                "task": f"step {step}", "batch_size": batch, "learning_rate": np.exp(np.mean(best)),
+                # Learning rates were tried in steps of about 15 %.
+                "learning_rate_error": np.hypot(np.std(best), ONE_STEP_ERROR),
+                "improvement": gains.mean().max(), "improvement_error": max(np.std(most), ONE_STEP_ERROR / 5),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def one_step_optima(quantity: str) -> hl.Optima:
+    """That table with one of `learning_rate` and `improvement` as what was measured."""
+    other = "improvement" if quantity == "learning_rate" else "learning_rate"
+    return hl.Optima.from_frame(one_step().drop(columns=[other, f"{other}_error"]), estimated=(quantity,))
+
+
+@cache
+def steps_to_loss() -> hl.StepsToLoss:
+    """Steps of five language models to a loss; data are those of the smallest batch."""
+    frame = _read("lm_steps_to_loss.csv").dropna(axis=1, how="all")
+    frame["data"] = (frame["steps"] * frame["batch_size"] * 512).groupby(frame["task"]).transform("min")
+    return hl.StepsToLoss.from_frame(frame, loss="goal_loss", batch_unit=512)
+
+
+@cache
+def gym(which: str) -> hl.Crossings:
+    """Crossings of SAC on four Gym environments: `sweep` over batch sizes and learning rates, or `tuned`."""
+    frame = _read(f"rl_gym_{which}_curves.csv.gz")
+    frame["performance"] = frame["return"] / frame["env"].map(GYM) * 1000
+    return hl.Curves.from_frame(frame, task="env", data="env_step").crossings(GYM_THRESHOLDS, seed=0)
+
+
+@cache
+def humanoid() -> hl.Crossings:
+    """Crossings of SimbaV2 on two HumanoidBench tasks over ratios, critic sizes and batch sizes."""
+    frame = _read("rl_humanoid_width_curves.csv.gz").drop(columns="width")
+    curves = hl.Curves.from_frame(frame, data="env_step", performance="value")
+    return curves.crossings(HUMANOID_THRESHOLDS, seed=0)
+
+
+@cache
+def surge_optima() -> hl.Optima:
+    """Best learning rate at each batch size of the shipped sweep, one task a horizon (and width)."""
+    return hl.load_sweep("lm_adam").optima(by_batch=True).as_tasks("data", "params", "width")

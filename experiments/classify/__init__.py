@@ -1,0 +1,1 @@
+"""A small classifier on handwritten digits."""

@@ -1,0 +1,144 @@
+"""The closed loop of value-based RL: batch size, learning rate and data at updates-to-data ratios never fitted."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import hyperlaw as hl
+from experiments.page import markdown
+from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.diagnostics.value_recipes import least_squares_data, separate_regression, shared_regression
+
+SWEEP = "value_rl"
+SMALL = (0.25, 8.0)
+# Half the smallest ratio.
+TARGETS = [(task, 0.125) for task in ("CartPole-v1", "Catch-bsuite", "FourRooms-misc", "Pendulum-v1")]
+# Returns that the best settings reach at every small ratio: easy, middling, good.
+THRESHOLDS = {
+    "CartPole-v1": [100.0, 200.0, 300.0],
+    "Catch-bsuite": [0.0, 0.4, 0.8],
+    "FourRooms-misc": [0.5, 0.7, 0.8],
+    "Pendulum-v1": [-1000.0, -600.0, -400.0],
+}
+
+
+def freeze() -> dict[str, Any]:
+    """Best settings and data to each return at the withheld ratios, from the ratios 1/4 to 8."""
+    curves = hl.load_sweep(SWEEP)
+    crossings = curves.where(curves.frame["utd"].between(*SMALL)).crossings(THRESHOLDS, seed=0)
+    optima, best = crossings.optima(), crossings.best()
+    settings = hl.fit(hl.laws.UTDHyperparameters(), optima, seed=0)
+    data = hl.fit(hl.laws.DataEfficiency(), best, seed=0)
+    questions = []
+    for task, utd in TARGETS:
+        at = {"task": task, "utd": utd}
+        expected = [data.predict(at | {"threshold": level}).table.loc["data"] for level in THRESHOLDS[task]]
+        rows = pd.DataFrame([at | {"threshold": level} for level in THRESHOLDS[task]])
+        points = best.frame.assign(value=best.frame["data"])
+        by_hand = least_squares_data(points, rows, ["utd", "threshold"])
+        questions.append(
+            at
+            | {
+                "intervals": settings.predict(at).table.to_dict("index"),
+                "data": [interval.to_dict() for interval in expected],
+                "least_squares_data": None if by_hand is None else np.exp(by_hand[0]).tolist(),
+                "recipes": _recipes(optima.frame, at),
+            }
+        )
+    return {
+        "digest": optima.digest,
+        "optima": len(optima),
+        "failed": {fit.law.name: fit.check().failed for fit in (settings, data)},
+        "questions": questions,
+    }
+
+
+def score(frozen: dict[str, Any], folder: Path) -> str:
+    """Markdown: each choice and interval beside the runs at the withheld ratios; a picture into `folder`."""
+    curves = hl.load_sweep(SWEEP)
+    held, lost = [], []
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4))
+    for i, question in enumerate(frozen["questions"]):
+        task, utd = question["task"], question["utd"]
+        frame = curves.frame
+        cell = curves.where((frame["task"] == task) & (frame["utd"] == utd))
+        crossings = cell.crossings(THRESHOLDS[task], seed=0)
+        place = {"environment": task, "ratio": f"{utd:g}"}
+        found = _level(crossings)
+        optimum = crossings.optima(found).frame.iloc[0]
+        for name in HYPERPARAMETERS:
+            held.append(place | _held(name, question["intervals"][name], optimum[name], optimum[f"{name}_error"]))
+        least = crossings.best().frame.set_index("threshold")
+        for interval, level in zip(question["data"], THRESHOLDS[task], strict=True):
+            row = least.loc[level]
+            held.append(place | _held(f"data to {level:g}", interval, row["data"], row["error"], row["reached"]))
+        reached = crossings.frame[crossings.frame["level"] == found]
+        chosen = {name: question["intervals"][name]["median"] for name in HYPERPARAMETERS}
+        for method, setting in {"posterior": chosen, **question["recipes"]}.items():
+            lost.append(place | {"return": f"{THRESHOLDS[task][found]:g}", "method": method} | _lost(reached, setting))
+        for ax, name in zip(axes, HYPERPARAMETERS, strict=True):
+            interval = question["intervals"][name]
+            ax.plot([i, i], [interval["lower"], interval["upper"]], color="0.6", lw=6, solid_capstyle="butt")
+            ax.plot(i, interval["median"], "k_", ms=14)
+            ax.errorbar(i, optimum[name], optimum[name] * 1.645 * optimum[f"{name}_error"], fmt="o", color="C1", ms=4)
+    for ax, name in zip(axes, HYPERPARAMETERS, strict=True):
+        labels = [f"{q['task'].split('-')[0]}\n{q['utd']:g}" for q in frozen["questions"]]
+        ax.set(yscale="log", ylabel=name.replace("_", " "), xticks=range(len(labels)))
+        ax.set_xticklabels(labels, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(folder / "rl.png", dpi=110)
+    plt.close(figure)
+    failed = "; ".join(f"{law}: {', '.join(checks) or 'none'}" for law, checks in frozen["failed"].items())
+    return (
+        f"`{SWEEP}`: UTDHyperparameters fitted to {frozen['optima']} optima at ratios 1/4 to 8 (digest "
+        f"{frozen['digest'][:12]}), DataEfficiency to the data that the best settings needed. Failed "
+        f"checks: {failed}.\n\n"
+        "What was lost: data to the highest return reached, of the tried setting nearest to the chosen one, over that "
+        f"of the best tried:\n\n{markdown(lost)}\n\n"
+        "What the intervals held (90 %; measured with one standard deviation of its logarithm; `>` where it was not "
+        f"reached):\n\n{markdown(held)}\n\n"
+        "![Intervals in grey, medians as lines, measured optima in colour with their error](closed-loop/rl.png)\n"
+    )
+
+
+def _recipes(optima: pd.DataFrame, at: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Shared and separate regressions in logs (arXiv 2502.04327), and the optimum of the nearest ratio again."""
+    row = pd.DataFrame([at])
+    own = optima[optima["task"] == at["task"]]
+    nearest = own.iloc[np.abs(np.log(own["utd"] / at["utd"])).argmin()]
+    settings = {"optimum of the nearest ratio": {name: float(nearest[name]) for name in HYPERPARAMETERS}}
+    for label, recipe in (("shared regression", shared_regression), ("separate regression", separate_regression)):
+        said = {name: recipe(optima.assign(value=optima[name]), row, ["utd"]) for name in HYPERPARAMETERS}
+        settings[label] = {name: float(np.exp(value[0][0])) for name, value in said.items() if value is not None}
+    return settings
+
+
+def _level(crossings: hl.Crossings) -> int:
+    """Highest rank of a threshold that half of the settings reach, 0 where none is."""
+    shares = crossings.frame.groupby("level")["reached"].mean()
+    return int(shares.index[shares >= 0.5].max()) if (shares >= 0.5).any() else 0
+
+
+def _held(name: str, interval: dict[str, float], value: float, error: float, reached: bool = True) -> dict[str, str]:
+    inside = interval["lower"] <= value <= interval["upper"] if reached else interval["upper"] >= value
+    return {
+        "quantity": name,
+        **{side: f"{interval[side]:.3g}" for side in ("lower", "median", "upper")},
+        "measured": f"{'' if reached else '> '}{value:.3g} ({error:.2f})",
+        "inside": "yes" if inside else "no",
+    }
+
+
+def _lost(reached: pd.DataFrame, setting: dict[str, float]) -> dict[str, str]:
+    """Data needed by the tried setting nearest in logs, over the least of all."""
+    logs = np.log(reached[list(HYPERPARAMETERS)].to_numpy())
+    nearest = reached.iloc[((logs - np.log([setting[name] for name in HYPERPARAMETERS])) ** 2).sum(axis=1).argmin()]
+    ratio = nearest["data"] / reached.loc[reached["reached"], "data"].min()
+    return {
+        "batch size": f"{setting['batch_size']:.3g}",
+        "learning rate": f"{setting['learning_rate']:.2g}",
+        "data, times the best": f"{ratio:.2f}" if nearest["reached"] else f"> {ratio:.2f}",
+    }

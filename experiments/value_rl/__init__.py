@@ -1,0 +1,1 @@
+"""Value-based reinforcement learning (double DQN) on four small environments, over the updates-to-data ratio."""

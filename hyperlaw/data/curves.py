@@ -1,0 +1,200 @@
+"""`Curves`: a table of learning curves, and the data that each setting needed to reach a performance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+
+from hyperlaw.data import checks
+from hyperlaw.data.crossing_times import crossing_times
+from hyperlaw.data.crossings import Crossings
+from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.data.table import Table, positive, read
+
+SETTING = ("task", "params", "width", "utd", *HYPERPARAMETERS)
+Thresholds = Sequence[float] | Mapping[str, Sequence[float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Curves(Table):
+    """Learning curves, one row a logged point. Made with `from_frame`.
+
+    Attributes
+    ----------
+    frame
+        Columns `task`, the scales that were given (`params`, `width`, `utd`), `learning_rate` and `batch_size` where
+        given, `seed`, `data` (environment steps seen), `performance` (a return; higher is better). A copy.
+    """
+
+    kind: ClassVar[str] = "curves"
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        data: str = "data",
+        performance: str = "performance",
+        utd: str | None = None,
+        params: str | None = None,
+        width: str | None = None,
+        learning_rate: str | None = None,
+        batch_size: str | None = None,
+        task: str | None = None,
+        seed: str | None = None,
+    ) -> "Curves":
+        """Read learning curves from a DataFrame, naming the columns that hold each quantity.
+
+        A column that is not named is looked for under its own name and left out when absent.
+
+        Parameters
+        ----------
+        frame
+            One row a logged point. Not changed.
+        data
+            Column of data points (environment steps) seen; rows at 0, before any, are kept but never count as reached.
+        performance
+            Column of returns, higher is better, in one unit for each task.
+        utd, params, width
+            Columns of the scales: updates-to-data ratio, parameter count, model width. One of `utd` and `params` is
+            needed.
+        learning_rate, batch_size
+            Columns of the hyperparameters, the batch size in data points.
+        task
+            Column of tasks (environments); one task, "all", when absent.
+        seed
+            Column of seeds; one seed when absent.
+
+        Raises
+        ------
+        ValueError
+            When a column is missing or the values cannot be right; the text says which rows, what was received,
+            and what is allowed.
+        """
+        optional = {
+            "utd": utd, "params": params, "width": width, "learning_rate": learning_rate, "batch_size": batch_size,
+            "task": task, "seed": seed,
+        }  # fmt: skip
+        table, found = read(frame, {"data": data, "performance": performance}, optional)
+        if not {"utd", "params"} & set(table):
+            raise ValueError(
+                "no scale was named: pass utd= or params= with the column that holds the updates-to-data ratio or the "
+                f"parameter count. The columns are: {', '.join(map(str, frame.columns))}."
+            )
+        positive(table, found, [name for name in SETTING if name != "task"])
+        table["data"] = checks.not_negative_numbers(table["data"], found["data"])
+        table["performance"] = checks.finite_numbers(table["performance"], found["performance"])
+        table["seed"] = checks.whole_numbers(table["seed"], found["seed"]) if "seed" in table else 0
+        columns = [*(name for name in SETTING if name in table), "seed", "data"]
+        twice = table.duplicated(columns, keep=False)
+        if twice.any():
+            rows = ", ".join(str(i) for i in np.flatnonzero(twice)[:4])
+            raise ValueError(
+                f"{twice.sum()} rows repeat another point ({', '.join(columns)} all equal), first rows {rows}. "
+                "Drop the repeats, or name the column that tells them apart: a seed, a scale or a hyperparameter."
+            )
+        return cls(table[[*columns, "performance"]])
+
+    @property
+    def _measured(self) -> tuple[str, ...]:
+        return ("data",)
+
+    def points(self) -> pd.DataFrame:
+        """Refused: a law is fitted to the crossings of curves.
+
+        Raises
+        ------
+        ValueError
+            Always; the text says what to do.
+        """
+        raise ValueError(
+            "learning curves are not fitted as they are: make crossings of them first, such as "
+            "curves.crossings([300, 500, 800], seed=0)."
+        )
+
+    def crossings(self, thresholds: Thresholds, *, bootstrap: int = 100, seed: int) -> Crossings:
+        """Data that each setting needed to reach each threshold of performance.
+
+        For each setting (all columns equal but seed, data and performance) the seeds are put on one grid, the logged
+        steps of the seed with the fewest within what all seeds saw (others interpolated), and averaged. The curve
+        of an isotonic regression, which never falls, crosses a threshold at the first logged step at which it is as
+        high: so a crossing never comes earlier for a higher threshold. One that is never reached is right-censored
+        at the last step that all seeds saw.
+
+        The `error` is the standard deviation of ln crossing over draws of the seeds with replacement, times
+        sqrt(n / (n - 1)) for n seeds: over the draws that reached the threshold when at least half of them did,
+        else over all of them, with those that never did counted at the last step. It is never below the logging
+        interval at the crossing, relative to it, over sqrt(12); that is the whole error of a single seed, which says
+        nothing about the scatter between seeds.
+
+        Parameters
+        ----------
+        thresholds
+            Values for every task, or values for each task by its label.
+        bootstrap
+            Number of draws of the seeds.
+        seed
+            Makes the draws the same each time.
+
+        Raises
+        ------
+        ValueError
+            When a threshold is not finite or repeated, a task has none, `bootstrap` is too small, or the seeds of a
+            setting have no logged step in common.
+        """
+        values = _thresholds(thresholds, self.tasks)
+        if not isinstance(bootstrap, int) or bootstrap < 2:
+            raise ValueError(f"bootstrap must be a whole number from 2 (100 is usual), received {bootstrap!r}.")
+        generator = np.random.default_rng(seed)
+        setting = [name for name in SETTING if name in self._frame]
+        tables, draws = [], []
+        seen = self._frame[self._frame["data"] > 0]
+        if seen.empty:
+            raise ValueError("no row has data above zero: a curve needs steps to be read. The last data seen is 0.")
+        for key, rows in seen.groupby(setting, sort=True):
+            place = dict(zip(setting, key, strict=True))
+            curves = [
+                (one["data"].to_numpy(), one["performance"].to_numpy())
+                for _, one in rows.sort_values("data").groupby("seed")
+            ]
+            levels = values[place["task"]]
+            try:
+                found, drawn = crossing_times(curves, levels, bootstrap, generator)
+            except ValueError as wrong:
+                named = ", ".join(f"{name} {value}" for name, value in place.items())
+                raise ValueError(f"{named}: {wrong}") from None
+            tables.append(pd.DataFrame(place | {"threshold": levels, "level": np.arange(len(levels))} | found))
+            draws.append(drawn)
+        return Crossings(pd.concat(tables, ignore_index=True), np.concatenate(draws))
+
+    def __repr__(self) -> str:
+        setting = [name for name in SETTING if name in self._frame]
+        settings = self._frame.groupby(setting)["seed"].nunique()
+        seeds = f"{settings.min()}" if settings.min() == settings.max() else f"{settings.min()} to {settings.max()}"
+        return (
+            f"Curves: {len(self)} points of {len(settings)} setting{'s' if len(settings) > 1 else ''} with {seeds} "
+            f"seed{'' if seeds == '1' else 's'}, {self._summary()}"
+        )
+
+
+def _thresholds(thresholds: Thresholds, tasks: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Thresholds of each task, ascending."""
+    if isinstance(thresholds, Mapping):
+        wrong = [task for task in tasks if task not in thresholds] + [t for t in thresholds if t not in tasks]
+        if wrong:
+            raise ValueError(
+                f"thresholds by task must name each of {', '.join(map(repr, tasks))} and no other, received "
+                f"{', '.join(map(repr, thresholds))}."
+            )
+        by_task = {task: thresholds[task] for task in tasks}
+    else:
+        by_task = dict.fromkeys(tasks, thresholds)
+    levels = {task: np.unique(np.asarray(values, float)) for task, values in by_task.items()}
+    for task, values in levels.items():
+        if not 0 < len(values) == len(by_task[task]) or not np.isfinite(values).all():
+            raise ValueError(
+                f"thresholds must be finite numbers, one or more, none repeated; task {task!r} has {by_task[task]!r}."
+            )
+    return levels

@@ -1,0 +1,127 @@
+"""`StepsToLoss`: a table of optimizer steps needed to reach a loss, against batch size."""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
+
+import numpy as np
+import pandas as pd
+
+from hyperlaw.data import checks
+from hyperlaw.data.table import SCALES, Table, point_rows, positive, read
+
+MIN_BATCHES = 2
+
+
+@dataclass(frozen=True, eq=False)
+class StepsToLoss(Table):
+    """Optimizer steps to a loss, one row a batch size. Made by `Runs.steps_to_loss`, or with `from_frame`.
+
+    Attributes
+    ----------
+    frame
+        Columns `task`, the scales that were given, `loss` (the target, nats), `batch_size` (data points), `steps`,
+        `examples` (batch_size x steps), `error` (standard deviation of ln steps), `curve` (integer: rows that differ in
+        batch size alone). A copy.
+    """
+
+    kind: ClassVar[str] = "steps_to_loss"
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        steps: str = "steps",
+        batch_size: str = "batch_size",
+        batch_unit: float | None = None,
+        loss: str = "loss",
+        error: str | None = None,
+        params: str | None = None,
+        width: str | None = None,
+        data: str | None = None,
+        task: str | None = None,
+    ) -> "StepsToLoss":
+        """Read steps to a loss from a DataFrame, naming the columns that hold each quantity.
+
+        A column that is not named is looked for under its own name and left out when absent.
+
+        Parameters
+        ----------
+        frame
+            One row a batch size, with the learning rate tuned. Not changed.
+        steps
+            Column of optimizer steps needed.
+        batch_size
+            Column of batch sizes, in units of `batch_unit` data points.
+        batch_unit
+            Data points (tokens, samples, transitions) in one unit of `batch_size`, as in `Runs.from_frame`.
+        loss
+            Column of the losses that were to be reached (nats).
+        error
+            Column of standard deviations of ln steps; 0 when absent.
+        params, width, data
+            Columns of the scales: parameter count, model width, data points of the training set or plan.
+        task
+            Column that groups rows which share a law up to their own offsets; one task, "all", when absent.
+
+        Raises
+        ------
+        ValueError
+            When a column is missing, a batch size is repeated within a curve, a curve has a single batch size, or the
+            values cannot be right; the text says which rows, what was received, and what is allowed.
+        """
+        required = {"steps": steps, "batch_size": batch_size, "loss": loss}
+        optional = {"error": error, "params": params, "width": width, "data": data, "task": task}
+        table, found = read(frame, required, optional)
+        positive(table, found, ["steps", "batch_size", *SCALES])
+        table["loss"] = checks.finite_numbers(table["loss"], found["loss"])
+        table["error"] = checks.not_negative_numbers(table["error"], found["error"]) if "error" in table else 0.0
+        table["batch_size"] *= checks.batch_unit(table, batch_unit)
+        table["examples"] = table["batch_size"] * table["steps"]
+        place = ["task", *(name for name in SCALES if name in table), "loss"]
+        return cls(_curves(table[[*place, "batch_size", "steps", "examples", "error"]].copy(), place))
+
+    @property
+    def _measured(self) -> tuple[str, ...]:
+        return ("steps",)
+
+    def points(self) -> pd.DataFrame:
+        """One row a measured value, the quantity being "steps".
+
+        Columns `row` (position in `frame`), `quantity`, `value`, `error` (standard deviation of its natural log),
+        `low` and `high`, 0 and infinity: steps can always be read.
+        """
+        frame = self._frame
+        free = pd.Series(0.0, index=frame.index)
+        return point_rows(frame, "steps", frame["error"], free, free + np.inf)
+
+    def _take(self, rows: np.ndarray) -> Self:
+        return replace(self, _frame=_curves(self._frame.iloc[rows].copy(), ["task", *self.scales, "loss"]))
+
+    def __repr__(self) -> str:
+        curves = self._frame["curve"].nunique()
+        return (
+            f"StepsToLoss: {len(self)} batch sizes on {curves} curve{'s' if curves > 1 else ''}, losses "
+            f"{self._frame['loss'].min():.3g} to {self._frame['loss'].max():.3g}, {self._summary()}"
+        )
+
+
+def _curves(table: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+    """The table with its curves numbered, each of two batch sizes or more, none repeated."""
+    table["curve"] = table.groupby(place, sort=True).ngroup()
+    twice = table.duplicated(["curve", "batch_size"], keep=False)
+    if twice.any():
+        rows = ", ".join(str(i) for i in np.flatnonzero(twice)[:4])
+        raise ValueError(
+            f"{twice.sum()} rows repeat another ({', '.join([*place, 'batch_size'])} all equal), first rows {rows}. "
+            "Keep the fewest steps of each batch size (its best learning rate), or average seeds and give an error."
+        )
+    batches = table.groupby("curve").size()
+    if (batches < MIN_BATCHES).any():
+        first = table[table["curve"] == batches.index[batches < MIN_BATCHES][0]].iloc[0]
+        named = ", ".join(f"{name} {first[name]}" for name in place)
+        raise ValueError(
+            f"{(batches < MIN_BATCHES).sum()} of {len(batches)} curves have a single batch size, first {named}: one "
+            "alone says nothing about the trade between steps and examples. Add batch sizes, or leave the curve out."
+        )
+    return table

@@ -1,0 +1,160 @@
+"""`explain`: a choice in plain sentences."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.decision.constraints import OneOf
+from hyperlaw.decision.price_table import price_table
+from hyperlaw.diagnostics.check import FAIL, REVIEW
+from hyperlaw.risk import CVaR, Mean, Risk
+
+if TYPE_CHECKING:
+    from hyperlaw.decision.choice import Choice
+
+ATTITUDES: dict[str, Risk] = {"the average": Mean(), "the worst tenth of the draws": CVaR(0.9)}
+# Settings that differ by less are the same to whoever sets them.
+SAME = 0.05
+
+
+def explain(choice: "Choice") -> str:
+    """What to set, how sure, what it costs to be wrong, how far it is extrapolated, what would change it, what next."""
+    return " ".join(
+        [
+            *_setting(choice),
+            *_being_wrong(choice),
+            *_extrapolation(choice),
+            *_laws(choice),
+            *_changes(choice),
+            *_reservations(choice),
+            "hl.next_runs says which small runs would make this choice surer.",
+        ]
+    )
+
+
+def _setting(choice: "Choice") -> list[str]:
+    row, reuse = choice.table.loc["recommended"], choice.table.loc["reuse_best"]
+    rate, batch = (choice.intervals.loc[name] for name in HYPERPARAMETERS)
+    return [
+        f"For {_target(choice.at)}, set learning_rate = {_value(choice, 'learning_rate')} and "
+        f"batch_size = {_value(choice, 'batch_size')} data points.",
+        f"With 90 % probability the best learning rate lies between {rate['lower']:.2g} and {rate['upper']:.2g}, "
+        f"and the best batch size between {batch['lower']:.2g} and {batch['upper']:.2g}.",
+        f"This setting is expected to lose {_nats(row['regret_mean'])} against the best possible one, and "
+        f"with 90 % probability no more than {_nats(row['regret_q90'])}; it minimises {choice.risk}.",
+        f"Reusing the best of the largest small runs (learning_rate {reuse['learning_rate']:.2g}, "
+        f"batch_size {reuse['batch_size']:.2g}) is expected to lose {_nats(reuse['regret_mean'])}.",
+        f"The probability that it diverges is {_percent(row['p_diverge'])}"
+        + ("." if choice.diverge_cost is None else f", priced at {choice.diverge_cost:.3g} nats."),
+    ]
+
+
+def _being_wrong(choice: "Choice") -> list[str]:
+    """Half and twice each hyperparameter, the other as chosen."""
+    rows = {
+        (name, factor): choice.setting | {name: choice.setting[name] * factor}
+        for name in HYPERPARAMETERS
+        for factor in (0.5, 2.0)
+    }
+    table, _ = price_table(pd.DataFrame(rows).T, choice.pricing, choice.risk, choice.least)
+    cost = table["regret_mean"]
+    said = [
+        f"half the {words} would be expected to lose {_nats(cost[name, 0.5])}, and twice {_nats(cost[name, 2.0])}"
+        for name, words in (("learning_rate", "learning rate"), ("batch_size", "batch size"))
+    ]
+    return [f"If it is set wrong: {'; '.join(said)}."]
+
+
+def _extrapolation(choice: "Choice") -> list[str]:
+    far = choice.extrapolation[choice.extrapolation["decades"] > 0]
+    return [
+        f"The target lies {row['decades']:.1f} decades beyond the runs in {name} (runs reach from "
+        f"{row['lowest']:.2g} to {row['highest']:.2g})."
+        for name, row in far.iterrows()
+    ] or ["The target lies within the range of the runs."]
+
+
+def _laws(choice: "Choice") -> list[str]:
+    if len(choice.laws) == 1:
+        return []
+    own = [
+        f"{name} (weight {row['weight']:.2f}) would by itself set {row['learning_rate']:.2g} and "
+        f"{row['batch_size']:.2g}, which costs {_nats(row['cost_of_own'])} more"
+        for name, row in choice.laws.iterrows()
+    ]
+    return [f"The laws disagree: {'; '.join(own)} (in {choice.risk} under all laws together)."]
+
+
+def _changes(choice: "Choice") -> list[str]:
+    """Other attitudes to risk, and the constraints that bind."""
+    pairs, regret = choice.candidates, choice.regret.values
+    allowed = np.flatnonzero(pairs["allowed"])
+    picks = {
+        words: pairs.loc[allowed[np.argmin(np.asarray(risk(regret))[allowed])], list(HYPERPARAMETERS)]
+        for words, risk in ATTITUDES.items()
+    }
+    chosen = pd.Series(choice.setting)
+    others = {
+        words: pick for words, pick in picks.items() if (np.abs(np.log((pick / chosen).astype(float))) > SAME).any()
+    }
+    sentences = [
+        f"Whoever looks at {words} would set {pick['learning_rate']:.3g} and {pick['batch_size']:.3g} instead."
+        for words, pick in others.items()
+    ]
+    if not others:
+        sentences.append(
+            f"Whoever looks at {' or at '.join(ATTITUDES)} would set the same, within {SAME:.0%}: the attitude to risk "
+            "hardly matters."
+        )
+    if choice.binding:
+        free = pairs.loc[pairs["risk"].idxmin()]
+        paid = choice.table.loc["recommended", "risk"] - free["risk"]
+        bind, them = ("bind", "them") if len(choice.binding) > 1 else ("binds", "it")
+        sentences.append(
+            f"The choice sits on a bound: {' and '.join(map(str, choice.binding))} {bind}. Without {them} "
+            f"{free['learning_rate']:.3g} and {free['batch_size']:.3g} would lose {_nats(paid)} less ({choice.risk})."
+        )
+    return sentences
+
+
+def _reservations(choice: "Choice") -> list[str]:
+    sentences = []
+    if choice.tied:
+        others = "1 other candidate" if choice.tied == 1 else f"{choice.tied} other candidates"
+        sentences.append(f"{others} cannot be told apart from it with these draws.")
+    edges = choice.bounds[: len(choice.bounds) - len(choice.binding)]
+    if edges:
+        sentences.append(f"The choice sits on a bound ({'; '.join(edges)}): widen the candidates there.")
+    sentences.append(choice.polish)
+    status = choice.checks.table["status"]
+    review = choice.checks.table.loc[status == REVIEW, "check"].tolist()
+    if review:
+        sentences.append(f"To be reviewed before relying on it: {'; '.join(review)}.")
+    if choice.despite:
+        failed = ", ".join(choice.checks.table.loc[status == FAIL, "check"])
+        sentences.append(f"Decided although checks failed ({failed}); the reason given: {choice.despite}.")
+    return sentences
+
+
+def _target(at: dict[str, Any]) -> str:
+    return " and ".join(f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} {v or 'new'}" for k, v in at.items())
+
+
+def _value(choice: "Choice", name: str) -> str:
+    """A chosen value to a twentieth of its interval's width; in full where only some values are allowed."""
+    value = choice.setting[name]
+    if any(isinstance(c, OneOf) and c.quantity == name for c in choice.subject_to):
+        return f"{value:.10g}"
+    width = choice.intervals.loc[name, "upper"] - choice.intervals.loc[name, "lower"]
+    return f"{value:.{max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2)}g}"
+
+
+def _nats(value: float) -> str:
+    """Two significant figures: no regret is known better."""
+    return f"{float(np.format_float_positional(value, 2, fractional=False)):.2g} nats"
+
+
+def _percent(value: float) -> str:
+    return "below 0.1 %" if value < 1e-3 else f"{100 * value:.2g} %"

@@ -1,0 +1,204 @@
+"""`frontier`: what data and compute a performance takes, and the updates-to-data ratio that costs least.
+
+    C_J(sigma) = 10 N B*(sigma) sigma D_J(sigma),   F = C + delta D,   sigma*_J = argmin F
+
+Rybkin et al. 2025 (arXiv 2502.04327), who summarise sigma* as a power of F. Where the critic's size N is left open, it
+is chosen as well (Fu et al. 2025, arXiv 2508.14881). All of it in every draw of the laws' parameters.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hyperlaw.decision.budget import Budget
+from hyperlaw.decision.pareto import Frontier
+from hyperlaw.decision.trusted import refuse_failed
+from hyperlaw.inference.fit import Fit
+from hyperlaw.inference.predict_value import values_at
+from hyperlaw.models.data_efficiency import DataEfficiency
+from hyperlaw.models.utd_hyperparameters import UTDHyperparameters
+
+DRAWS = 1000
+RATIOS, SIZES = 80, 8
+NEEDS = "fits must be {'efficiency': a fit of DataEfficiency, 'hyperparameters': a fit of UTDHyperparameters}"
+
+
+def frontier(
+    fits: Mapping[str, Fit | Mapping[str, Fit]],
+    *,
+    performance: float | Sequence[float],
+    cost: Budget,
+    utd: tuple[float, float] | None = None,
+    params: float | None = None,
+    task: str | None = None,
+    weights: Mapping[str, float] | None = None,
+    despite: str | None = None,
+) -> Frontier:
+    """Data, compute and budget of every updates-to-data ratio, in every draw, at one or more performances.
+
+    Parameters
+    ----------
+    fits
+        `"efficiency"`: a fit of `DataEfficiency` to crossings, or several by name, which are mixed.
+        `"hyperparameters"`: a fit of `UTDHyperparameters` to optima; its batch size enters the compute. Either may be
+        `BySize`.
+    performance
+        To be reached, in the unit of the thresholds that were fitted. Those beyond them follow the law.
+    cost
+        Prices.
+    utd
+        Smallest and largest ratio allowed; left out, those of the crossings.
+    params
+        Parameters of the critic. Left out, chosen between the smallest and the largest of the crossings, which a fit of
+        `DataEfficiencyBySize` allows.
+    task
+        A task that the fits know, or None for a new one, drawn from their populations.
+    weights
+        Of several efficiency laws, by name: the share of the draws that each gives. Equal when left out.
+    despite
+        Reason for deciding although checks of a fit failed; it is kept in the result.
+
+    Returns
+    -------
+    Frontier
+        Its `table`, `curves` and `utd_at` have intervals; `recommend` chooses a setting for a budget.
+
+    Raises
+    ------
+    TypeError
+        When a fit is not one of the two laws.
+    ValueError
+        When performances, ratios, sizes, task or weights are not what is needed, or the critic's size is unknown.
+    RuntimeError
+        When a check of a fit failed and no reason is given in `despite`.
+    """
+    laws, hyperparameters = _laws(fits)
+    levels = _levels(performance)
+    _check_task(task, [*laws.values(), hyperparameters])
+    counts = _counts(laws, weights, min(DRAWS, *(_number(fit) for fit in (*laws.values(), hyperparameters))))
+    candidates = _candidates(laws, utd, params).assign(task=task)
+    refuse_failed({**laws, "the hyperparameters": hyperparameters}, despite)
+
+    data = np.concatenate([_data(laws[name], candidates, levels, count) for name, count in counts.items()])
+    law = values_at(hyperparameters, candidates, scatter=False)
+    if "batch_size" not in law:
+        raise ValueError(
+            f"the compute needs the best batch size, but the optima that were fitted hold {', '.join(law)} alone. Make "
+            "them from a sweep over batch sizes."
+        )
+    # Costs are those of the law's batch size. The best of a new cell scatters around it, alike at all ratios.
+    one = values_at(hyperparameters, candidates[:1])
+    cell = {name: v + one[name] - v[..., :1] for name, v in law.items()}
+    # Fits of one seed draw a new task with the same luck: draws are paired from opposite ends.
+    best = {name: np.exp(_thin(v, len(data))[::-1]) for name, v in cell.items()}
+    batch = np.exp(_thin(law["batch_size"], len(data))[::-1])[:, None]
+    compute = cost.compute(candidates["utd"].to_numpy(), batch, data, candidates["params"].to_numpy())
+    every = ("sample", "performance", "candidate")
+    draws = xr.Dataset(
+        {
+            "data": (every, data),
+            "compute": (every, compute),
+            "budget": (every, compute + cost.delta * data),
+            **{name: (("sample", "candidate"), v) for name, v in best.items()},
+        },
+        {
+            "law": ("sample", np.repeat(list(counts), list(counts.values()))),
+            "performance": levels,
+            "utd": ("candidate", candidates["utd"]),
+            "params": ("candidate", candidates["params"]),
+        },
+    )
+    names = {"performance": "threshold", "utd": "utd"} | ({"params": "params"} if params is None else {})
+    fitted = pd.DataFrame({name: _range(laws, column) for name, column in names.items()}, ["lowest", "highest"]).T
+    return Frontier(draws, task, fitted, despite)
+
+
+def _laws(fits: Mapping[str, Any]) -> tuple[dict[str, Fit], Fit]:
+    """Fits of the data efficiency by name, and that of the hyperparameters."""
+    if set(fits) != {"efficiency", "hyperparameters"}:
+        raise ValueError(f"{NEEDS}; received {', '.join(map(repr, fits)) or 'none'}.")
+    given = fits["efficiency"]
+    laws = {given.law.name: given} if isinstance(given, Fit) else dict(given)
+    if not laws:
+        raise ValueError(f"{NEEDS}; received no fit of the efficiency.")
+    for fit, kind in [*((fit, DataEfficiency) for fit in laws.values()), (fits["hyperparameters"], UTDHyperparameters)]:
+        if not (isinstance(fit, Fit) and isinstance(fit.law, kind)):
+            what = f"a fit of {fit.law.name}" if isinstance(fit, Fit) else repr(fit)
+            raise TypeError(f"{NEEDS}; received {what} where {kind.__name__} is needed.")
+    return laws, fits["hyperparameters"]
+
+
+def _levels(performance: float | Sequence[float]) -> np.ndarray:
+    """Performances, ascending."""
+    levels = np.unique(np.asarray(performance, float))
+    if not levels.size or not np.isfinite(levels).all():
+        raise ValueError(f"performance must be a finite number, or one or more of them; received {performance!r}.")
+    return levels
+
+
+def _check_task(task: str | None, fits: Sequence[Fit]) -> None:
+    for fit in fits:
+        if task is not None and task not in fit.table.tasks:
+            raise ValueError(
+                f"{task!r} is not a task of the fit of {fit.law.name}: {', '.join(fit.table.tasks)}. Pass one that "
+                "every fit knows, or None for a new one."
+            )
+
+
+def _counts(laws: Mapping[str, Fit], weights: Mapping[str, float] | None, most: int) -> dict[str, int]:
+    """How many of at most `most` draws each law gives."""
+    shares = dict.fromkeys(laws, 1.0) if weights is None else dict(weights)
+    if set(shares) != set(laws) or not all(w >= 0 for w in shares.values()) or not sum(shares.values()) > 0:
+        raise ValueError(
+            f"weights must give a share, zero or more and not all zero, to each of {', '.join(laws)}; received "
+            f"{weights!r}."
+        )
+    ends = np.cumsum([0.0, *(shares[name] for name in laws)]) / sum(shares.values())
+    return dict(zip(laws, np.diff(np.round(ends * most).astype(int)).tolist(), strict=True))
+
+
+def _candidates(laws: Mapping[str, Fit], utd: tuple[float, float] | None, params: float | None) -> pd.DataFrame:
+    """Ratios, and critic sizes, to choose from."""
+    low, high = _range(laws, "utd") if utd is None else utd
+    if not 0 < low < high < np.inf:
+        raise ValueError(f"utd must be a smallest and a larger ratio, both above zero; received {(low, high)!r}.")
+    if params is not None:
+        if not (np.isfinite(params) and params > 0):
+            raise ValueError(f"params must be finite and above zero, received {params!r}.")
+        sizes = np.array([float(params)])
+    elif all("params" in fit.law.covariates for fit in laws.values()):
+        sizes = np.unique(np.geomspace(*_range(laws, "params"), SIZES))
+    else:
+        raise ValueError(
+            "params is needed: an update costs in proportion to the critic's parameters, and these laws do not say "
+            "what its size does. Pass params=, or fit DataEfficiencyBySize to crossings of several sizes."
+        )
+    return pd.DataFrame(
+        {"utd": np.tile(np.geomspace(low, high, RATIOS), len(sizes)), "params": np.repeat(sizes, RATIOS)}
+    )
+
+
+def _range(laws: Mapping[str, Fit], column: str) -> tuple[float, float]:
+    """Smallest and largest value of a column of the crossings that were fitted."""
+    values = pd.concat([fit.table.frame[column] for fit in laws.values()])
+    return float(values.min()), float(values.max())
+
+
+def _thin(values: np.ndarray, count: int) -> np.ndarray:
+    """Evenly spaced draws, shape (count, row), from (chain, draw, row)."""
+    flat = values.reshape(-1, values.shape[-1])
+    return flat[np.linspace(0, len(flat) - 1, count).astype(int)]
+
+
+def _number(fit: Fit) -> int:
+    sizes = fit.tree["posterior"].sizes
+    return int(sizes["chain"] * sizes["draw"])
+
+
+def _data(fit: Fit, candidates: pd.DataFrame, levels: np.ndarray, count: int) -> np.ndarray:
+    """Data to each performance, shape (count, performance, candidate)."""
+    logs = [values_at(fit, candidates.assign(threshold=level), scatter=False)["data"] for level in levels]
+    return np.exp(np.stack([_thin(one, count) for one in logs], axis=1))

@@ -1,0 +1,142 @@
+"""Several laws as one: the draws of each in proportion to its weight, every draw remembering its law."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from hyperlaw.diagnostics.compare import compare
+from hyperlaw.inference.fit import Fit
+from hyperlaw.inference.predict import NewCell, new_cell
+from hyperlaw.models.law import Law
+
+WEIGHTS = ("stacking", "scale", "equal")
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Draws of one law, at the target; arrays have shape (sample,).
+
+    Attributes
+    ----------
+    name
+        Name of the fit.
+    law, p, x
+        Arguments of the loss surface: the law, its parameters with the new cell's own deviations, the covariates.
+    log_learning_rate, log_batch_size, loss
+        The optimum in each draw, natural logs and nats.
+    luck
+        How a run's loss scatters in each draw, in units of its scale: the same for all settings, so that settings
+        differ by what is known of them and not by luck.
+    """
+
+    name: str
+    law: Law
+    p: dict[str, np.ndarray]
+    x: dict[str, jax.Array]
+    log_learning_rate: np.ndarray
+    log_batch_size: np.ndarray
+    loss: np.ndarray
+    luck: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    def take(self, rows: np.ndarray) -> "Part":
+        """Some of the draws."""
+        p = {name: values[rows] for name, values in self.p.items()}
+        best = self.log_learning_rate[rows], self.log_batch_size[rows], self.loss[rows]
+        return Part(self.name, self.law, p, self.x, *best, self.luck[rows])
+
+
+def part(name: str, fit: Fit, at: Mapping[str, Any]) -> tuple[Part, NewCell]:
+    """All draws of a fit at a target; errors as for `predict`."""
+    cell = new_cell(fit, at)
+    p = {key: np.ravel(value) for key, value in cell.p.items()}
+    best = np.ravel(cell.log_learning_rate), np.ravel(cell.log_batch_size), np.ravel(cell.loss)
+    return Part(name, fit.law, p, cell.x, *best, cell.rng.standard_t(p["tail"])), cell
+
+
+def mix(parts: list[Part], weights: Mapping[str, float], seed: int) -> list[Part]:
+    """Draws of each part in proportion to its weight, as many in all as the part with most has.
+
+    They are spread evenly over the draws of the part, from a start that the seed determines. A part whose weight is
+    worth less than half a draw is left out.
+    """
+    if len(parts) == 1:
+        return parts
+    size, rng = max(len(one) for one in parts), np.random.default_rng([seed, 5])
+    mixed = []
+    for one in parts:
+        count = round(weights[one.name] * size)
+        start = rng.uniform()
+        if count:
+            mixed.append(one.take(np.floor((np.arange(count) + start) * len(one) / count).astype(int)))
+    return mixed
+
+
+def check_fits(fits: Mapping[str, Fit]) -> None:
+    """Refuse fits that cannot be mixed.
+
+    Raises
+    ------
+    ValueError
+        When there is none, or they were fitted to different runs.
+    TypeError
+        When one was fitted to another table than runs.
+    """
+    if not fits:
+        raise ValueError("decide needs a fit or more, received none.")
+    digests = {name: fit.runs.digest for name, fit in fits.items()}
+    first, *others = digests
+    for name in others:
+        if digests[name] != digests[first]:
+            raise ValueError(
+                f"{name!r} and {first!r} were fitted to different runs ({fits[name].table!r} and "
+                f"{fits[first].table!r}): their draws cannot be mixed. Fit both to the same runs."
+            )
+
+
+def weigh(fits: Mapping[str, Fit], weights: str | Mapping[str, float] | None) -> dict[str, float]:
+    """Weight of each fit; they sum to one.
+
+    Parameters
+    ----------
+    fits
+        Fits to the same runs, by name.
+    weights
+        `"stacking"`: how well they predict left-out runs (`hl.compare(fits)`). `"scale"`: how well they predict the
+        next larger scale (`hl.compare(fits, leave_out="scale")`, which refits; its pseudo-BMA weights, for which a
+        scale is the unit). `"equal"`. Or a number for each fit, in any unit.
+
+    Raises
+    ------
+    ValueError
+        When there are several fits and no weights, weights for one fit alone, or weights that are none of the above.
+    """
+    if len(fits) == 1:
+        if weights is not None:
+            raise ValueError(f"weights are for several laws; there is one fit, received {weights!r}. Omit them.")
+        return dict.fromkeys(fits, 1.0)
+    if isinstance(weights, str) and weights in WEIGHTS:
+        if weights == "equal":
+            return dict.fromkeys(fits, 1 / len(fits))
+        seed = next(iter(fits.values())).seed
+        if weights == "stacking":
+            table = compare(fits, leave_out="run", seed=seed).table["weight"]
+        else:
+            table = compare(fits, leave_out="scale", seed=seed).table["weight_pseudo_bma"]
+        given = {name: float(table[name]) for name in fits}
+    elif isinstance(weights, Mapping) and set(weights) == set(fits):
+        given = {name: float(weights[name]) for name in fits}
+    else:
+        raise ValueError(
+            f'weights must be "stacking", "scale", "equal" or a number for each of {", ".join(fits)}; '
+            f"received {weights!r}."
+        )
+    total = sum(given.values())
+    if not (np.isfinite(total) and total > 0 and min(given.values()) >= 0):
+        raise ValueError(f"weights must be numbers of 0 or more that do not all vanish, received {given!r}.")
+    return {name: value / total for name, value in given.items()}

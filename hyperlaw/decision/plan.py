@@ -1,0 +1,81 @@
+"""`score_plan`: a setting that the user brings, priced beside the alternatives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.decision.price_table import price_table
+from hyperlaw.diagnostics.recipes import deepseek, step_law
+
+if TYPE_CHECKING:
+    from hyperlaw.decision.choice import Choice
+
+# Published formulas for language models, data in tokens, and the scales that they come from.
+FORMULAS = {
+    "step_law_formula": (step_law, "arXiv 2503.04715", {"params": (6e7, 1.1e9), "data": (2e9, 1e11)}),
+    "deepseek_formula": (deepseek, "arXiv 2401.02954", {"compute": (1e17, 2e19)}),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """What `Choice.score` returns.
+
+    Attributes
+    ----------
+    table
+        Row `plan`, then those of `choice.table`, then published formulas where the target gives what they need;
+        columns as there, `p_within` (probability that the regret stays within `within`), and `note`.
+    regret
+        Regret in nats, dims `sample, setting`; coordinate `law` as in `choice.regret`.
+    within
+        Nats.
+    """
+
+    table: pd.DataFrame
+    regret: xr.DataArray
+    within: float
+
+    def __repr__(self) -> str:
+        return self.table.to_string(float_format="{:.3g}".format)
+
+
+def score_plan(choice: "Choice", plan: Mapping[str, float], within: float) -> Score:
+    """Price a plan; see `Choice.score`."""
+    if set(plan) != set(HYPERPARAMETERS):
+        raise ValueError(f"score needs learning_rate and batch_size, received {', '.join(plan) or 'nothing'}.")
+    for name, value in plan.items():
+        if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value > 0):
+            raise ValueError(f"the plan's {name} must be a finite number above zero, received {value!r}.")
+    if not (np.isfinite(within) and within > 0):
+        raise ValueError(f"within must be a regret above zero, in nats; received {within!r}.")
+    rows = {"plan": {name: float(plan[name]) for name in HYPERPARAMETERS}}
+    rows |= choice.table[list(HYPERPARAMETERS)].to_dict("index")
+    notes = dict.fromkeys(rows, "")
+    for name, (formula, source, reach) in FORMULAS.items():
+        setting = formula(choice.fitted, choice.at)
+        if setting is not None:
+            rows[name], notes[name] = setting, _note(source, reach, choice.at)
+    table, regret = price_table(
+        pd.DataFrame.from_dict(rows, orient="index"), choice.pricing, choice.risk, choice.least, within
+    )
+    draws = xr.DataArray(
+        regret, dims=("sample", "setting"), coords={"setting": list(rows), "law": choice.regret.coords["law"]}
+    )
+    return Score(table.assign(note=pd.Series(notes)), draws, within)
+
+
+def _note(source: str, reach: Mapping[str, tuple[float, float]], at: Mapping[str, float]) -> str:
+    """Source of a formula, and whether the target lies among the scales that it comes from."""
+    scales = {**at, "compute": 6 * at["params"] * at["data"]}
+    beyond = [
+        f"{name} {scales[name]:.2g} outside {low:.0e} to {high:.0e}"
+        for name, (low, high) in reach.items()
+        if not low <= scales[name] <= high
+    ]
+    return f"{source}, data in tokens" + (f"; {', '.join(beyond)}: far from where it was found" if beyond else "")

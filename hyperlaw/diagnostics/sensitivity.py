@@ -1,0 +1,268 @@
+"""`sensitivity`: whether the prior decides, and whether one task or one scale does."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import arviz_stats as az
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.diagnostics.power_scale import (
+    DISAGREE,
+    OUTWEIGHS,
+    SENSITIVE,
+    log_likelihood,
+    log_priors,
+    power_weights,
+    resample,
+    sensitivity_table,
+)
+from hyperlaw.inference.fit import Fit
+from hyperlaw.inference.predict import Prediction, predict
+from hyperlaw.inference.refit import refit
+from hyperlaw.progress import track
+from hyperlaw.risk import Risk, choose
+
+POWERS = (0.8, 1.25)
+FITTED, REFITTED = "as fitted", "refit to all runs"
+LOOSE_R_HAT = 1.05
+COLUMNS = [*HYPERPARAMETERS, "octaves_learning_rate", "octaves_batch_size", "regret_mean", "regret_added"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sensitivity:
+    """What `sensitivity` returns.
+
+    Attributes
+    ----------
+    table
+        One row a quantity: `prior` and `likelihood` (power-scaling sensitivities; above 0.05 is sensitive),
+        `diagnosis` ("prior outweighs runs": sensitive to the prior alone; "prior and runs disagree": to both; or
+        nothing), `mostly` (the parameter whose prior alone moves a diagnosed quantity most).
+    settings
+        Of a decision, one row a change, else None: the setting chosen after it (`learning_rate`, `batch_size` in data
+        points), how far that is from the recommendation (`octaves_learning_rate`, `octaves_batch_size`), what it
+        costs under the fit as it is (`regret_mean`, and `regret_added`: that minus the recommendation's; nats),
+        `pareto_k` of reweighting or `divergences` of a refit, and a `note` where something limits the row.
+    sentence
+        The same in words.
+    """
+
+    table: pd.DataFrame
+    settings: pd.DataFrame | None
+    sentence: str
+
+    def __repr__(self) -> str:
+        frames = [self.table] if self.settings is None else [self.table, self.settings]
+        return "\n\n".join(
+            [*(frame.to_string(float_format="{:.4g}".format, na_rep="") for frame in frames), self.sentence]
+        )
+
+
+def sensitivity(
+    fit: Fit,
+    *,
+    quantity: Literal["decision", "parameters"] = "decision",
+    at: Mapping[str, Any] | None = None,
+    risk: Risk | None = None,
+    seed: int | None = None,
+) -> Sensitivity:
+    """Ask whether the prior decides and, of a decision, whether one task or one scale does.
+
+    Prior and likelihood are raised to powers near one, by reweighting the draws (arXiv 2107.14054), and the quantities
+    move or do not. Only the priors of the law's parameters and of the spreads between tasks are scaled, all together:
+    the distributions of cells and tasks around them are part of the law. Sensitive is not the same as decided: the
+    settings say how far the recommendation moves.
+
+    Parameters
+    ----------
+    fit
+        A fit made by `hl.fit`.
+    quantity
+        "parameters": the law's own. "decision": ln of the best learning rate, ln of the best batch size and the loss
+        there at the target, and the recommended setting: chosen again with prior and likelihood to the powers
+        0.8 and 1.25, and from refits without each task and without each value of each covariate. A refit to all
+        runs stands beside them: what it moves is Monte Carlo error.
+    at, risk
+        Of a decision: target and risk measure, as for `hl.decide`, whose polish between grid points is left out.
+    seed
+        Of a decision: determines the refits and the resampling.
+
+    Returns
+    -------
+    Sensitivity
+        Table, settings and sentence.
+
+    Raises
+    ------
+    ValueError
+        When `quantity` is unknown, an argument is missing or not for that quantity, the target is not what the law
+        needs, or the fit has no log prior.
+    TypeError
+        When a decision comes without an integer seed.
+    """
+    if quantity not in ("decision", "parameters"):
+        raise ValueError(f'quantity must be "decision" or "parameters", received {quantity!r}.')
+    if "log_prior" not in fit.tree.children:
+        raise ValueError(
+            "the fit has no group log_prior: it was made by refit, which keeps predictions alone. Pass a fit by hl.fit."
+        )
+    if quantity == "parameters":
+        given = [name for name, value in (("at", at), ("risk", risk), ("seed", seed)) if value is not None]
+        if given:
+            raise ValueError(
+                f'{", ".join(given)} is for quantity="decision", received with "parameters". Leave it out, or ask '
+                "about the decision."
+            )
+        table = sensitivity_table(fit, fit.tree["posterior"].dataset[[p.name for p in fit.law.own_parameters]])
+        return Sensitivity(table, None, _prior_sentence(table))
+    if at is None or risk is None:
+        missing = " and ".join(name for name, value in (("at", at), ("risk", risk)) if value is None)
+        raise ValueError(
+            f'quantity="decision" needs {missing}: a target such as {{"params": 7e9, "data": 1.4e12}} and a risk such '
+            'as hl.CVaR(0.9). For the law alone, pass quantity="parameters".'
+        )
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise TypeError(
+            f'quantity="decision" refits the law, so seed must be an integer of 0 or more, received {seed!r}.'
+        )
+    prediction = predict(fit, at)
+    table = sensitivity_table(fit, _optimum(prediction))
+    rows = [*_reweighted(fit, prediction, risk, seed), *_refitted(fit, at, risk, seed)]
+    settings = _priced(fit, at, pd.DataFrame(rows).set_index("change"))
+    sentence = " ".join([_prior_sentence(table), *_setting_sentences(settings, fit)])
+    return Sensitivity(table, settings, sentence)
+
+
+def _optimum(prediction: Prediction) -> xr.Dataset:
+    """The optimum in each draw; in logs, since the sensitivity depends on the scale and rates and sizes are ratios."""
+    draws = prediction.draws
+    logs = {f"ln {name}": np.log(draws[f"best_{name}"]) for name in HYPERPARAMETERS}
+    return xr.Dataset(logs | {"loss": draws["best_loss"]})
+
+
+def _regret(prediction: Prediction) -> np.ndarray:
+    """Regrets (sample, candidate): a view, since there may be a hundred megabytes of them."""
+    regret = prediction.draws["regret"].transpose("chain", "draw", "candidate").values
+    return regret.reshape(-1, regret.shape[-1])
+
+
+def _setting(prediction: Prediction, chosen: int) -> dict[str, float]:
+    return {name: float(prediction.draws[name][chosen]) for name in HYPERPARAMETERS}
+
+
+def _reweighted(fit: Fit, prediction: Prediction, risk: Risk, seed: int) -> Iterator[dict[str, Any]]:
+    """Rows of the recommendation, and of what replaces it when prior or likelihood is raised to a power.
+
+    Risk measures take draws of equal weight, so the draws are resampled.
+    """
+    regret = _regret(prediction)
+    yield {"change": FITTED} | _setting(prediction, choose(risk, regret)[0])
+    components = {"prior": log_priors(fit).to_dataarray().sum("variable"), "likelihood": log_likelihood(fit)}
+    for name, log_density in components.items():
+        for power in POWERS:
+            weights, k = power_weights(log_density, power)
+            chosen, _ = choose(risk, regret[resample(weights, np.random.default_rng(seed))])
+            yield {"change": f"{name} x {power}"} | _setting(prediction, chosen) | {"pareto_k": k}
+
+
+def _refitted(fit: Fit, at: Mapping[str, Any], risk: Risk, seed: int) -> Iterator[dict[str, Any]]:
+    """Rows of the settings that refits to parts of the runs choose, each from its own candidates."""
+    frame = fit.runs.frame
+    for change, keep in track(list(_parts(fit)), description="refits"):
+        if frame.loc[keep & ~frame["diverged"], "cell"].nunique() < 2:
+            yield {"change": change, "note": "not refitted: fewer than two cells with a loss are left"}
+            continue
+        again = refit(fit.law, fit.runs, keep=keep, seed=seed)
+        prediction = predict(again, at)
+        chosen, _ = choose(risk, _regret(prediction))
+        divergences = int(again.tree["sample_stats"]["diverging"].sum())
+        note = "; ".join([*_only_one(fit, keep), *_loose(again)])
+        yield {"change": change} | _setting(prediction, chosen) | {"divergences": divergences, "note": note}
+
+
+def _parts(fit: Fit) -> Iterator[tuple[str, pd.Series]]:
+    """What is left out, and the runs that are kept: all; all but each task; all but each value of each covariate."""
+    frame, tasks = fit.runs.frame, fit.runs.tasks
+    yield REFITTED, pd.Series(True, index=frame.index)
+    for task in tasks if len(tasks) > 1 else ():
+        yield f"without task {task}", frame["task"] != task
+    for name in fit.law.covariates:
+        values = np.unique(frame[name])
+        for value in values if len(values) > 1 else ():
+            yield f"without {name} {value:g}", frame[name] != value
+
+
+def _only_one(fit: Fit, keep: pd.Series) -> list[str]:
+    left = {name: fit.runs.frame.loc[keep, name].nunique() for name in fit.law.covariates}
+    return [f"one value of {name} is left: its exponents come from the prior" for name, n in left.items() if n == 1]
+
+
+def _loose(fit: Fit) -> list[str]:
+    with np.errstate(invalid="ignore", divide="ignore"):  # a parameter that never moved: NaN, which counts as loose
+        r_hats = az.rhat(fit.tree["posterior"].dataset[[p.name for p in fit.law.parameter_list]])
+    largest = float(np.max(r_hats.to_dataarray().values))
+    return [] if largest <= LOOSE_R_HAT else [f"its chains disagree (R-hat {largest:.2f})"]
+
+
+def _priced(fit: Fit, at: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+    """Add how far each setting is from the first, and its mean regret under `fit`."""
+    known = rows["learning_rate"].notna()
+    chosen = {name: rows.loc[known, name].to_numpy(float) for name in HYPERPARAMETERS}
+    for name in HYPERPARAMETERS:
+        rows[f"octaves_{name}"] = np.log2(rows[name] / rows.loc[FITTED, name])
+    rows.loc[known, "regret_mean"] = _regret(predict(fit, at, chosen)).mean(axis=0)
+    rows["regret_added"] = rows["regret_mean"] - rows.loc[FITTED, "regret_mean"]
+    rows["divergences"] = rows["divergences"].astype("Int64")
+    return rows.fillna({"note": ""})[[*COLUMNS, "pareto_k", "divergences", "note"]]
+
+
+def _prior_sentence(table: pd.DataFrame) -> str:
+    def named(diagnosis: str) -> str:
+        found = table[table["diagnosis"] == diagnosis]
+        return ", ".join(f"{name} (mostly the prior of {prior})" for name, prior in found["mostly"].items())
+
+    said = [
+        f"{text}: {named(diagnosis)}."
+        for diagnosis, text in (
+            (OUTWEIGHS, "The priors outweigh the runs in"),
+            (DISAGREE, "Priors and runs disagree on"),
+        )
+        if (table["diagnosis"] == diagnosis).any()
+    ]
+    return " ".join(said) or f"The priors do not decide: no prior sensitivity is above {SENSITIVE}."
+
+
+def _setting_sentences(settings: pd.DataFrame, fit: Fit) -> list[str]:
+    def moved(change: str) -> str:
+        row = settings.loc[change]
+        return (
+            f"by {row['octaves_learning_rate']:+.2f} octaves of learning rate and {row['octaves_batch_size']:+.2f} of "
+            f"batch size, adding {row['regret_added']:.2g} nats of mean regret"
+        )
+
+    distance = settings[["octaves_learning_rate", "octaves_batch_size"]].abs().max(axis=1).dropna()
+    prior, likelihood, left_out = (distance.filter(regex=f"^{start} ") for start in ("prior", "likelihood", "without"))
+    said = [
+        f"To the powers {POWERS[0]} and {POWERS[1]}, the prior moves the recommendation by at most {prior.max():.2f} "
+        f"octaves and the likelihood by at most {likelihood.max():.2f}."
+    ]
+    if len(left_out):
+        furthest = left_out.idxmax()
+        said.append(f"Of what was left out, {furthest} moves it most: {moved(furthest)}.")
+        if note := settings.loc[furthest, "note"]:
+            clean = left_out[settings.loc[left_out.index, "note"] == ""]
+            said.append(f"But {note}.")
+            if len(clean):
+                said.append(f"Of the refits without a note, {clean.idxmax()} moves it most: {moved(clean.idxmax())}.")
+        said.append(f"A {REFITTED} moves it {moved(REFITTED)}: that much is Monte Carlo error.")
+    draws = fit.tree["posterior"].sizes
+    good_k = min(1 - 1 / np.log10(draws["chain"] * draws["draw"]), 0.7)
+    k = settings.loc[[*prior.index, *likelihood.index], "pareto_k"]
+    bad = k.index[~(k <= good_k)]  # a NaN is not good
+    if len(bad):
+        said.append(f"Pareto k is not below {good_k:.2f} for {', '.join(bad)}: those rows cannot be relied on.")
+    return said

@@ -1,0 +1,48 @@
+"""`sharpness`: how sharply the loss rises around the optimum, and how that changes with scale."""
+
+import numpy as np
+import pandas as pd
+
+from hyperlaw.inference.fit import Fit
+
+INTERVAL = 0.9
+QUANTITIES = {"learning_rate": "rate", "batch_size": "batch"}
+
+
+def sharpness(fit: Fit) -> pd.DataFrame:
+    """What a factor of two off the optimum costs, and the exponents with which that cost changes with scale.
+
+    A negative exponent says that larger runs forgive more: with data, arXiv 2410.05838 reports one for the learning
+    rate; with width under the maximal-update parametrisation none.
+
+    Parameters
+    ----------
+    fit
+        A fit of a law to `Runs`.
+
+    Returns
+    -------
+    DataFrame
+        Index `quantity`; columns `lower, median, upper` (90 %, equal-tailed) and `p_negative`. Rows
+        `cost_learning_rate` and `cost_batch_size`: nats lost at the pivot by a factor of two, the skew of the bowl left
+        out; `exponent_learning_rate_data` and so on: d ln cost / d ln data, of the
+        population of tasks.
+
+    Raises
+    ------
+    TypeError
+        When the fit is not of runs.
+    """
+    _ = fit.runs  # refuses fits of other tables
+    posterior = fit.tree["posterior"].dataset
+    rows = {f"cost_{name}": posterior[f"sharpness_{name}"].values * np.log(2) ** 2 for name in QUANTITIES} | {
+        f"exponent_{name}_{covariate}": posterior[f"sharpness_{short}_exponent_{covariate}"].values
+        for name, short in QUANTITIES.items()
+        for covariate in fit.law.covariates
+    }
+    tail = (1 - INTERVAL) / 2
+    table = {
+        name: [*np.quantile(value, [tail, 0.5, 1 - tail]), float((value < 0).mean())] for name, value in rows.items()
+    }
+    frame = pd.DataFrame.from_dict(table, orient="index", columns=["lower", "median", "upper", "p_negative"])
+    return frame.rename_axis("quantity")

@@ -1,0 +1,199 @@
+import numpy as np
+import pytest
+from conftest import TARGET
+
+import hyperlaw as hl
+from hyperlaw.decision.constraints import Candidates, limits
+from hyperlaw.decision.pricing import Prices
+
+RATES, BATCHES = np.array([1e-3, 2e-3, 4e-3]), np.array([64.0, 128.0, 256.0])
+
+
+class Losses:
+    """In place of a pricing: losses of three settings in four draws."""
+
+    def losses(self, settings):
+        yield np.array([[1.0, 2.0, 3.0, 4.0]])
+        yield np.array([[2.0, 2.0, 2.0, 2.0], [5.0, 1.0, 1.0, 1.0]])
+
+
+def asked():
+    regret = np.array([[0.0, 0.1, 0.2, 0.3], [0.1] * 4, [0.5, 0.0, 0.0, 0.0]], np.float32).T
+    prices = Prices({"learning_rate": RATES, "batch_size": BATCHES}, regret, np.array([0.01, 0.1, 0.2]))
+    return Candidates(prices, TARGET, Losses())
+
+
+def met(constraint):
+    candidates = asked()
+    return (constraint.shortfall(constraint.level(candidates)) <= 1e-9).tolist()
+
+
+@pytest.mark.parametrize(
+    ("quantity", "level"),
+    [
+        ("learning_rate", RATES),
+        ("batch_size", BATCHES),
+        ("steps", TARGET["data"] / BATCHES),
+        ("examples", [TARGET["data"]] * 3),
+        ("compute", [6 * TARGET["params"] * TARGET["data"]] * 3),
+        ("loss", [4.0, 2.0, 5.0]),
+        ("regret", [0.3, 0.1, 0.5]),
+        (lambda rate, batch, at: rate * batch + at["params"], RATES * BATCHES + TARGET["params"]),
+    ],
+)
+def test_levels_of_named_quantities(quantity, level):
+    assert hl.AtMost(quantity, 1.0).level(asked()) == pytest.approx(level, rel=1e-6)
+
+
+def test_bounds_hold_with_their_probability():
+    assert met(hl.AtMost("loss", 3.0)) == [False, True, False]  # in every draw
+    assert met(hl.AtMost("loss", 3.0, probability=0.75)) == [True, True, True]
+    assert met(hl.AtMost("loss", 2.9, probability=0.75)) == [False, True, True]
+    assert met(hl.AtLeast("loss", 2.0)) == [False, True, False]
+    assert met(hl.AtLeast("loss", 2.0, probability=0.75)) == [True, True, False]
+    assert met(hl.AtMost("regret", 0.25, probability=0.75)) == [True, True, True]
+    assert met(hl.AtMost("batch_size", 128)) == [True, True, False]
+    assert met(hl.AtLeast("steps", TARGET["data"] / 128)) == [True, True, False]
+    assert met(hl.Chance("diverge", at_most=0.1)) == [True, True, False]
+
+
+def test_one_of():
+    assert met(hl.OneOf("batch_size", multiples_of=128)) == [False, True, True]
+    assert met(hl.OneOf("learning_rate", values=[4e-3, 1e-3])) == [True, False, True]
+    assert hl.OneOf("batch_size", multiples_of=100).allowed(np.array([10.0, 150.0, 250.0, 300.0])).tolist() == [
+        100, 200, 300,
+    ]  # fmt: skip
+    assert hl.OneOf("batch_size", values=[50, 20, 400]).allowed(np.array([30.0, 1000.0])).tolist() == [20, 50, 400]
+
+
+def test_shortfall_is_a_share_of_the_bound():
+    assert hl.AtMost("batch_size", 128).shortfall(np.array([256.0])) == pytest.approx(1.0)
+    assert hl.AtLeast("batch_size", 128).shortfall(np.array([96.0])) == pytest.approx(0.25)
+    assert hl.Chance("diverge", at_most=0.1).shortfall(np.array([0.3])) == pytest.approx(2.0)
+
+
+def test_limits_of_the_hyperparameters():
+    found = limits(
+        [hl.AtMost("steps", 1e4), hl.AtMost("learning_rate", 0.01), hl.AtLeast("learning_rate", 1e-3)], TARGET
+    )
+    assert found["batch_size"] == (TARGET["data"] / 1e4, TARGET["data"])
+    assert found["learning_rate"] == (0.001, 0.01)
+    assert limits([hl.AtLeast("steps", 1e4)], TARGET)["batch_size"][1] == TARGET["data"] / 1e4
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: hl.AtMost("step", 1), "AtMost knows no quantity 'step'. It is one of learning_rate, batch_size, s"),
+        (lambda: hl.AtLeast("loss", np.inf), "AtLeast needs a finite bound, received inf"),
+        (lambda: hl.AtMost("loss", 3, probability=0), "AtMost needs a probability above 0 and up to 1, received 0"),
+        (lambda: hl.AtMost("steps", 3, probability=0.9), r"AtMost\(steps, 3, .* known before the run. Leave the prob"),
+        (lambda: hl.Chance("explode", 0.1), "Chance knows the event 'diverge', received 'explode'"),
+        (lambda: hl.Chance("diverge", 1), "Chance needs at_most strictly between 0 and 1, received 1"),
+        (lambda: hl.OneOf("steps", multiples_of=2), "OneOf is for learning_rate or batch_size, received 'steps'"),
+        (lambda: hl.OneOf("batch_size"), "OneOf needs multiples_of or values, received None and None"),
+        (lambda: hl.OneOf("batch_size", multiples_of=2, values=[2]), "OneOf needs multiples_of or values"),
+        (lambda: hl.OneOf("batch_size", values=[]), r"OneOf needs numbers above zero, received \[\]"),
+        (lambda: hl.OneOf("batch_size", multiples_of=-2), r"OneOf needs numbers above zero, received \[-2\]"),
+        (lambda: hl.AtMost("compute", 1e9).check({"data": 1e6}), "needs params in the target, received data"),
+        (lambda: hl.AtMost(lambda r, b, at: 3.0, 1).level(asked()), "must return one number for each of 3 candidates"),
+        (lambda: hl.AtMost(lambda r, b, at: r * np.nan, 1).level(asked()), "with 3 NaN"),
+        (
+            lambda: limits([hl.AtMost("steps", 1e4), hl.AtMost("batch_size", 100)], TARGET),
+            r"leaves no batch_size: it would have to be at least 419.43 and at most 100 \(AtMost\(steps, 10000\), AtM",
+        ),
+        (lambda: limits([hl.AtMost("steps", 0.5)], TARGET), "a batch holds at most the data"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make, text):
+    with pytest.raises(ValueError, match=text):
+        make()
+
+
+def test_in_words():
+    def hours(rate, batch, at):
+        return batch
+
+    assert str(hl.AtMost(hours, 24)) == "AtMost(hours, 24)"
+    assert str(hl.AtLeast("loss", 2.5, probability=0.9)) == "AtLeast(loss, 2.5, probability=0.9)"
+    assert str(hl.OneOf("batch_size", multiples_of=2048)) == "OneOf(batch_size, multiples_of=2048)"
+
+
+def test_steps_bound_the_batch_size_exactly(fit):
+    choice = hl.decide(fit, TARGET, risk=hl.CVaR(0.9), subject_to=[hl.AtMost("steps", 1.5e4)])
+    assert TARGET["data"] / choice.setting["batch_size"] == pytest.approx(1.5e4)
+    assert choice.bounds == ["AtMost(steps, 15000) binds"]
+    assert choice.binding == [hl.AtMost("steps", 1.5e4)]
+    assert "AtMost(steps, 15000) binds. Without it " in choice.explain()
+    allowed = choice.candidates[choice.candidates["allowed"]]
+    assert (TARGET["data"] / allowed["batch_size"] <= 1.5e4 * (1 + 1e-8)).all()
+    assert choice.table.loc["recommended", "risk"] == pytest.approx(allowed["risk"].min())
+    assert len(choice.safe_set(0.05)) == len(choice.safe_set(0.05).merge(allowed))
+    assert choice.plot().axes[1].get_title() == "at the target; hatched: not allowed"
+
+
+def test_a_bound_that_does_not_bind_changes_nothing(fit, choice):
+    loose = hl.decide(fit, TARGET, risk=hl.CVaR(0.9), subject_to=[hl.AtMost("steps", 1e6)])
+    assert loose.bounds == []
+    assert loose.setting == pytest.approx(choice.setting, rel=2e-3)
+
+
+def test_hardware_batch_sizes(fit):
+    choice = hl.decide(fit, TARGET, risk=hl.CVaR(0.9), subject_to=[hl.OneOf("batch_size", multiples_of=64)])
+    assert choice.setting["batch_size"] == 192
+    assert "batch_size = 192 data points" in choice.explain()
+    assert (choice.candidates["batch_size"] % 64 == 0).all()
+    both = [hl.OneOf("batch_size", values=[128, 256]), hl.OneOf("learning_rate", values=[0.003, 0.004])]
+    choice = hl.decide(fit, TARGET, risk=hl.CVaR(0.9), subject_to=both)
+    assert len(choice.candidates) == 4
+    assert choice.polish == "Not polished: both hyperparameters are held to some values."
+
+
+def test_wall_time_through_a_throughput_model(fit):
+    def hours(learning_rate, batch_size, at):
+        return at["data"] / batch_size * (1e-3 + 1e-6 * batch_size) / 3600
+
+    bound = float(hours(0.0, 300.0, TARGET))
+    choice = hl.decide(fit, TARGET, risk=hl.Mean(), subject_to=[hl.AtMost(hours, bound)])
+    assert choice.setting["batch_size"] >= 300 * (1 - 1e-9)
+    assert choice.bounds == [f"AtMost(hours, {bound:g}) binds"]
+
+
+def test_divergence_has_a_price_or_a_bound(fit):
+    free = hl.decide(fit, TARGET, risk=hl.Mean())
+    least = free.candidates["p_diverge"].min()
+    level = 0.5 * (least + free.table.loc["recommended", "p_diverge"])
+    bounded = hl.decide(fit, TARGET, risk=hl.Mean(), subject_to=[hl.Chance("diverge", at_most=level)])
+    assert bounded.table.loc["recommended", "p_diverge"] <= level
+    priced = hl.decide(fit, TARGET, risk=hl.Mean(), diverge_cost=1000.0)
+    assert priced.setting["learning_rate"] < free.setting["learning_rate"]
+    row = priced.table.loc["recommended"]
+    assert row["regret_mean"] > 1000 * row["p_diverge"]
+    assert "priced at 1e+03 nats" in priced.explain()
+
+
+def test_infeasible_names_what_binds_and_the_nearest(fit):
+    with pytest.raises(
+        ValueError,
+        match=r"no candidate meets every constraint; AtMost\(loss, 1\) binds \(0 of 2337 candidates meet it\)\. The "
+        r"nearest has learning_rate 0\.00.* where loss is 1\.\d+ and misses it by 0\.\d+ of what is allowed",
+    ):
+        hl.decide(fit, TARGET, risk=hl.Mean(), subject_to=[hl.AtMost("loss", 1.0), hl.AtMost("steps", 1e6)])
+    with pytest.raises(ValueError, match=r"meets every constraint; OneOf\(batch_size, multiples_of=7\) binds"):
+        hl.decide(
+            fit, TARGET, risk=hl.Mean(), candidates={"learning_rate": [1e-3], "batch_size": [64]},
+            subject_to=[hl.OneOf("batch_size", multiples_of=7)],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"subject_to": ["steps < 3"]}, "subject_to takes hl.AtMost, hl.AtLeast, hl.Chance and hl.OneOf, received 'st"),
+        ({"diverge_cost": -1.0}, "diverge_cost must be a finite number of nats, 0 or more; received -1.0"),
+        ({"diverge_cost": np.inf}, r'To forbid divergence use subject_to=\[hl.Chance\("diverge", at_most=0.01\)\]'),
+    ],
+)
+def test_bad_prices_and_constraints_are_refused(fit, more, text):
+    with pytest.raises(ValueError, match=text):
+        hl.decide(fit, TARGET, risk=hl.Mean(), **more)

@@ -1,0 +1,399 @@
+"""Frontiers: the published ones, those of known laws against arithmetic, and what is refused."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from conftest import VALUE_TRUTH, example_of
+from matplotlib.collections import PolyCollection
+
+import hyperlaw as hl
+from hyperlaw.inference.refit import refit
+from hyperlaw.models.meet import pivot_of
+
+# Fits of arXiv 2502.04327 (its repository's outputs): exponent, offset and least data of each performance, in units of
+# `median`; log10 best batch size at ratio 1 of each environment and the slope they share.
+GYM = {
+    "fits": [
+        (0.757241, 0.118228, 0.319181), (0.823960, 0.189957, 0.370109), (0.783023, 0.270050, 0.409147),
+        (0.752116, 0.356756, 0.469960), (0.744822, 0.463622, 0.527683), (0.691197, 0.669360, 0.565191),
+        (0.701409, 0.910347, 0.667471), (0.579533, 1.590896, 0.658788), (0.755905, 1.628248, 0.899016),
+        (0.700377, 2.289519, 1.030821),
+    ],
+    "median": 210512, "batch": (2.61892, 2.61491, 2.49577, 2.50892), "slope": -0.30961, "range": (0.25, 16),
+    "delta": 4e9, "params": 1.5e5, "below": 700, "published": (2.62e-9, 0.620), "beyond": (0.128, 0.218),
+}  # fmt: skip
+DMC = {
+    "fits": [
+        (0.876090, 0.316678, 0.215589), (0.855494, 0.360312, 0.302300), (0.892606, 0.392343, 0.390065),
+        (0.962961, 0.419837, 0.489586), (0.917244, 0.479608, 0.547123), (0.968066, 0.504568, 0.639645),
+        (1.002270, 0.516090, 0.763502), (1.147403, 0.493397, 0.920504), (1.132598, 0.533892, 1.001377),
+        (1.089585, 0.573867, 1.100103),
+    ],
+    "median": 72539, "batch": (2.72250, 2.76674, 2.10034, 2.78011, 2.64581, 2.72949, 2.46955), "slope": -0.48793,
+    "range": (0.25, 8), "delta": 1e10, "params": 4.92e6, "below": 800, "published": (3.02e11, -0.738),
+    "beyond": (-0.004, -0.041),
+}  # fmt: skip
+EVERY = ("sample", "performance", "candidate")
+LEVELS = [300.0, 500.0, 700.0, 900.0]
+
+
+def laid_out(utd, batch, data, performance, *, delta, params=1e5):
+    """A frontier of given data, shape (sample, performance, candidate), and batch sizes (candidate,)."""
+    cost = hl.Budget(delta=delta)
+    draws = xr.Dataset(
+        {
+            "data": (EVERY, data), "compute": (EVERY, cost.compute(utd, batch, data, params)),
+            "budget": (EVERY, cost.total(utd, batch, data, params)),
+            "batch_size": (("sample", "candidate"), np.tile(batch, (len(data), 1))),
+        },
+        {
+            "performance": performance, "utd": ("candidate", utd), "params": ("candidate", np.full(len(utd), params)),
+            "law": ("sample", ["a"] * len(data)),
+        },
+    )  # fmt: skip
+    fitted = pd.DataFrame({"lowest": [1.0, 0.25], "highest": [9.0, 8.0]}, ["performance", "utd"])
+    return hl.Frontier(draws, None, fitted)
+
+
+@pytest.mark.parametrize("published", [GYM, DMC], ids=["gym", "dmc"])
+def test_the_published_budget_laws(published):
+    utd = np.geomspace(*published["range"], 100)
+    batch = np.mean([10**b * utd ** published["slope"] for b in published["batch"]], axis=0)
+    data = np.array([published["median"] * (c + (utd / b) ** -a) for a, b, c in published["fits"]])
+    performance = 1000 - np.geomspace(published["below"], 200, 10)
+    given = {"delta": published["delta"], "params": published["params"]}
+    every = laid_out(utd, batch, data[None], performance, **given)
+    # The two highest performances are withheld, as in the paper.
+    lower = laid_out(utd, batch, data[None, :-2], performance[:-2], **given)
+    factor, exponent = published["published"]
+    np.testing.assert_allclose(lower.exponent, exponent, atol=0.002)
+    assert lower.utd_at([1e15]).loc[1e15, "median"] == pytest.approx(factor * 1e15**exponent, rel=0.04)
+    best = every.table["median"].unstack("quantity").iloc[-2:]
+    predicted = lower.utd_at(best["budget"])["median"].to_numpy()
+    np.testing.assert_allclose(predicted / best["utd"] - 1, published["beyond"], atol=0.002)
+    # From the least data that any ratio allows to that of the least compute, compute falls.
+    curve = every.curves[every.curves["performance"] == 800]
+    assert curve["median"].is_monotonic_decreasing
+    assert curve["data"].iloc[0] == pytest.approx(data[-1].min())
+    assert curve["median"].iloc[-1] == pytest.approx(float(every.draws["compute"][0, -1].min()))
+
+
+def known(law, tasks=3, spread=0.1, samples=300):
+    """A fit whose posterior is laid by hand around the truth: no sampler."""
+    rng, table = np.random.default_rng(0), example_of(law, tasks)
+    posterior = {}
+    for p in law.parameter_list:
+        middle = VALUE_TRUTH[law.name].get(p.name, np.log(0.05) if p.name.startswith("log") else 0.05)
+        width = 0.0 if p.name not in VALUE_TRUTH[law.name] else spread
+        posterior[p.name] = (("chain", "draw"), middle + width * rng.standard_normal((2, samples)))
+        if p.spread is not None and tasks > 1:
+            own = middle + width * rng.standard_normal((2, samples, tasks)) + 0.1 * np.arange(tasks)
+            posterior[f"{p.name}_task"] = (("chain", "draw", "task"), own)
+            posterior[f"{p.name}_task_spread"] = (("chain", "draw"), np.full((2, samples), 0.1))
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(posterior)})
+    tree.attrs = {"seed": 0}
+    return hl.Fit(law, table, tree, pivot_of(law, table))
+
+
+@pytest.fixture(scope="module")
+def fits():
+    return {"efficiency": known(hl.laws.DataEfficiency()), "hyperparameters": known(hl.laws.UTDHyperparameters())}
+
+
+def ask(fits, **changes):
+    given = {"performance": LEVELS, "cost": hl.Budget(delta=1e9), "params": 1e5, "task": "first", "despite": "by hand"}
+    return hl.frontier(fits, **(given | changes))
+
+
+@pytest.fixture(scope="module")
+def found(fits):
+    return ask(fits, utd=(0.25, 16.0))
+
+
+def test_every_draw_has_its_own_cheapest_ratio(found):
+    draws = found.draws
+    assert draws["budget"].dims == EVERY
+    assert draws.sizes == {"sample": 600, "performance": 4, "candidate": 80}
+    np.testing.assert_allclose(draws["budget"], draws["compute"] + 1e9 * draws["data"])
+    np.testing.assert_allclose(found.cheapest["budget"], draws["budget"].min("candidate"))
+    row = found.cheapest.isel(sample=7, performance=2)
+    at = int(draws["budget"][7, 2].values.argmin())
+    assert float(row["utd"]) == float(draws["utd"][at])
+    assert float(row["data"]) == float(draws["data"][7, 2, at])
+    assert len(np.unique(found.cheapest["utd"][:, 2])) > 10
+
+
+def test_the_table_has_intervals_of_all_that_is_chosen(found):
+    table = found.table
+    assert table.index.names == ["performance", "quantity"]
+    assert set(table.index.unique("quantity")) == {"utd", "data", "compute", "budget", "batch_size", "learning_rate"}
+    assert (table["lower"] <= table["median"]).all()
+    assert (table["median"] <= table["upper"]).all()
+    budgets = found.cheapest["budget"].sel(performance=700)
+    np.testing.assert_allclose(
+        table.loc[(700, "budget"), ["lower", "median", "upper"]].astype(float), budgets.quantile([0.05, 0.5, 0.95])
+    )
+    bound = table["p_bound"].dropna()
+    assert set(bound.index.unique("quantity")) == {"utd"}
+    utd = found.cheapest["utd"].sel(performance=900)
+    assert bound.loc[(900, "utd")] == pytest.approx(float(((utd == 0.25) | np.isclose(utd, 16)).mean()))
+
+
+def test_a_performance_beyond_those_fitted_takes_more(fits, found):
+    beyond = ask(fits, utd=(0.25, 16.0), performance=[700, 1100])
+    low, high = (beyond.table.loc[(level, "budget")] for level in (700, 1100))
+    assert high["lower"] > low["median"]
+    assert high["upper"] / high["lower"] > low["upper"] / low["lower"]
+    assert beyond.fitted.loc["performance"].tolist() == [300, 900]
+    pd.testing.assert_series_equal(low, found.table.loc[(700, "budget")])
+
+
+def test_dear_data_are_worth_more_updates(fits):
+    prices = [ask(fits, utd=(0.25, 16.0), cost=hl.Budget(delta=delta)) for delta in (1e7, 1e9, 1e11)]
+    ratios = [one.table.loc[(700, "utd"), "median"] for one in prices]
+    assert ratios == sorted(ratios)
+    assert ratios[0] < ratios[2]
+
+
+def test_ratios_are_those_of_the_crossings_when_left_out(fits):
+    one = ask(fits)
+    assert (float(one.draws["utd"].min()), float(one.draws["utd"].max())) == (1.0, pytest.approx(8.0))
+
+
+def test_a_new_task_is_less_certain(fits, found):
+    new = ask(fits, utd=(0.25, 16.0), task=None)
+    rows = [one.table.loc[(700, "data")] for one in (new, found)]
+    new_width, known_width = (np.log(row["upper"] / row["lower"]) for row in rows)
+    assert new_width > known_width
+
+
+def test_curves_are_the_least_compute_within_data():
+    utd, batch = np.array([1.0, 2.0, 4.0]), np.array([10.0, 10.0, 10.0])
+    # The ratio 4 takes more data and more compute than 2: it is never on the frontier.
+    data = np.array([[[100.0, 60.0, 70.0]], [[200.0, 120.0, 140.0]]])
+    curves = laid_out(utd, batch, data, [5.0], delta=1.0, params=1.0).curves
+    assert set(curves["performance"]) == {5.0}
+    compute = 10 * 10 * utd * data[:, 0]
+    for row in curves.itertuples():
+        least = [c[d <= row.data].min(initial=np.inf) for c, d in zip(compute, data[:, 0], strict=True)]
+        assert [row.lower, row.upper] == sorted(least)
+        assert row.p_reached == np.isfinite(least).mean()
+    assert curves["upper"].iloc[0] == np.inf
+    assert curves["p_reached"].tolist() == sorted(curves["p_reached"])
+
+
+def power(budgets, factor, exponent, samples=40, optimum=0.3):
+    """A frontier whose cheapest ratio is factor F^exponent in every draw, up to a tilt of the exponent."""
+    utd = np.geomspace(0.1, 100, 400)
+    tilt = np.linspace(-0.1, 0.1, samples)[:, None]
+    best = factor * np.asarray(budgets) ** exponent * (np.asarray(budgets) / 1e3) ** tilt
+    excess = optimum * np.log(utd / best[..., None]) ** 2
+    wanted = np.asarray(budgets)[None, :, None] * np.exp(excess)
+    cost = hl.Budget(delta=1.0)
+    data = wanted / cost.total(utd, 1.0, 1.0, 1e-3)
+    return laid_out(utd, np.ones(400), data, np.arange(1.0, len(budgets) + 1), delta=1.0, params=1e-3)
+
+
+def test_the_exponent_is_that_of_every_draw():
+    one = power([1e2, 1e3, 1e4], 0.1, 0.4)
+    np.testing.assert_allclose(one.exponent, [0.4 - 0.09, 0.4, 0.4 + 0.09], atol=0.01)
+    far = one.utd_at([1e3, 1e5])
+    np.testing.assert_allclose(far.loc[1e3], 0.1 * 1e3**0.4, rtol=0.02)
+    np.testing.assert_allclose(far.loc[1e5, "median"], 0.1 * 1e5**0.4, rtol=0.05)
+    assert far.loc[1e5, "upper"] / far.loc[1e5, "lower"] > 2
+    assert one.utd_at([1e12])["upper"].item() == pytest.approx(100)  # no more than was allowed
+
+
+def test_a_budget_is_spent_at_the_ratio_that_wastes_least():
+    one = power([1e2, 1e3, 1e4], 0.1, 0.4)
+    at = one.recommend(risk=hl.Mean(), budget=1e3)
+    assert at.setting["utd"] == pytest.approx(0.1 * 1e3**0.4, rel=0.02)
+    np.testing.assert_allclose(at.table.loc["performance"], 2.0, atol=0.01)
+    np.testing.assert_allclose(at.draws["compute"] + at.draws["data"], 1e3)
+    assert at.table.loc["excess", "upper"] < 0.001
+    between = one.recommend(risk=hl.Mean(), budget=10**3.5)
+    assert 2 < between.table.loc["performance", "median"] < 3
+    assert one.recommend(risk=hl.Mean(), budget=1e4).setting["utd"] > between.setting["utd"] > at.setting["utd"]
+    assert between.p_beyond == 0
+    assert not between.bounds
+
+
+def test_a_recommendation_follows_the_attitude_to_risk():
+    # Three draws in four want few updates, one in four wants many, and being wrong there is dear.
+    utd, cheap = np.geomspace(1, 16, 9), np.array([1.0, 1.0, 1.0, 16.0])
+    wrong = np.abs(np.log(utd / cheap[:, None])) * np.array([0.1, 0.1, 0.1, 10.0])[:, None]
+    data = (np.exp(wrong) / hl.Budget(delta=1.0).total(utd, 1.0, 1.0, 1e-3))[:, None]
+    one = laid_out(utd, np.ones(9), data, [5.0], delta=1.0, params=1e-3)
+    assert one.recommend(risk=hl.Quantile(0.5), performance=5.0).setting["utd"] == 1
+    cautious = one.recommend(risk=hl.CVaR(0.75), performance=5.0)
+    assert cautious.setting["utd"] == pytest.approx(16)
+    assert cautious.bounds == ["utd at its largest allowed"]
+    assert cautious.draws["utd"].values.tolist() == pytest.approx(cheap.tolist())
+    np.testing.assert_allclose(cautious.draws["excess"], np.exp(wrong[:, -1]) - 1)
+
+
+def test_a_setting_has_batch_size_and_learning_rate(found):
+    at = found.recommend(risk=hl.Mean(), performance=700)
+    assert set(at.setting) == {"utd", "batch_size", "learning_rate"}
+    assert at.setting["batch_size"] == at.table.loc["batch_size", "median"]
+    assert at.table.loc["batch_size", "lower"] < at.setting["batch_size"] < at.table.loc["batch_size", "upper"]
+    assert at.table.loc["excess", "lower"] >= 0
+    budget = float(np.sqrt(np.prod(found.table["median"].xs("budget", level="quantity").loc[[500, 900]])))
+    there = found.recommend(risk=hl.Mean(), budget=budget)
+    assert 500 < there.table.loc["performance", "median"] < 900
+    pd.testing.assert_frame_equal(there.table, found.recommend(risk=hl.Mean(), budget=budget).table)
+
+
+def test_the_critics_size_is_chosen_where_it_is_left_open():
+    efficiency, best = known(hl.laws.DataEfficiencyBySize()), known(hl.laws.UTDHyperparametersBySize())
+    fits = {"efficiency": efficiency, "hyperparameters": best}
+    sizes = {}
+    for delta in (1e8, 1e12):
+        one = ask(fits, cost=hl.Budget(delta=delta), params=None, performance=700.0)
+        assert one.draws.sizes["candidate"] == 640
+        sizes[delta] = one.table.loc[(700, "params"), "median"]
+        assert one.table.loc[(700, "params"), "p_bound"] >= 0
+        assert set(one.recommend(risk=hl.Mean(), performance=700).setting) >= {"utd", "params"}
+        fixed = ask(fits, cost=hl.Budget(delta=delta), params=4e6, performance=700.0)
+        assert "params" not in fixed.table.index.unique("quantity")
+        assert one.table.loc[(700, "budget"), "median"] < 1.02 * fixed.table.loc[(700, "budget"), "median"]
+    assert sizes[1e8] < sizes[1e12]  # the dearer the environment, the larger the critic
+    assert list(one.fitted.index) == ["performance", "utd", "params"]
+
+
+def test_a_mixture_keeps_which_law_a_draw_came_from(fits):
+    other = known(replace(hl.laws.DataEfficiency(), pooling={"log_data": "shared"}), spread=0.2)
+    mixed = fits | {"efficiency": {"a": fits["efficiency"], "b": other}}
+    one = ask(mixed, weights={"a": 3, "b": 1})
+    assert dict(one.draws["law"].to_series().value_counts()) == {"a": 450, "b": 150}
+    halves = ask(mixed)
+    assert (halves.draws["law"] == "a").mean() == 0.5
+    only = ask(fits)
+    part = one.draws["data"].sel(sample=one.draws["law"] == "a")
+    assert float(part.median()) == pytest.approx(float(only.draws["data"].median()), rel=0.05)
+    assert "law" in one.recommend(risk=hl.Mean(), performance=700).draws.coords
+
+
+def test_the_optima_are_a_table_for_the_law_of_them(found):
+    optima = found.optima()
+    assert optima.estimated == ("utd",)
+    assert optima.tasks == ("first",)
+    np.testing.assert_allclose(optima.frame["budget"], found.table["median"].xs("budget", level="quantity"), rtol=0.01)
+    np.testing.assert_allclose(optima.frame["utd"], found.table["median"].xs("utd", level="quantity"), rtol=0.03)
+    assert (optima.frame["utd_error"] > 0.01).all()
+
+
+def test_the_picture(found):
+    figure = found.plot()
+    left, right = figure.axes
+    assert sum(isinstance(c, PolyCollection) for c in left.collections) == 4
+    assert [t.get_text() for t in left.get_legend().get_texts()] == [f"performance {level:g}" for level in LEVELS]
+    assert right.get_xlabel() == "budget (FLOPs)"
+    assert f"budget^{found.exponent['median']:.2f}" in right.get_title()
+    assert all(ax.get_xscale() == ax.get_yscale() == "log" for ax in figure.axes)
+    figure.canvas.draw()
+
+
+def test_the_picture_of_one_performance_has_one_panel(fits):
+    assert len(ask(fits, performance=500.0).plot().axes) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"utd": (4.0, 1.0)}, "utd must be a smallest and a larger ratio, both above zero; received"),
+        ({"performance": []}, "performance must be a finite number, or one or more of them; received"),
+        ({"performance": np.nan}, "performance must be a finite number, or one or more of them; received nan"),
+        ({"task": "elsewhere"}, "'elsewhere' is not a task of the fit of DataEfficiency: first, second, third. Pass"),
+        ({"params": 0.0}, "params must be finite and above zero, received 0.0"),
+        ({"params": None}, "params is needed: an update costs in proportion to the critic's parameters"),
+        ({"weights": {"other": 1.0}}, "weights must give a share, .* to each of DataEfficiency; received"),
+    ],
+)
+def test_bad_questions_are_refused(fits, change, text):
+    with pytest.raises(ValueError, match=text):
+        ask(fits, **change)
+
+
+def test_other_fits_are_refused(fits):
+    with pytest.raises(ValueError, match=r"fits must be \{'efficiency': .*\}; received 'efficiency'"):
+        ask({"efficiency": fits["efficiency"]})
+    with pytest.raises(ValueError, match="received no fit of the efficiency"):
+        ask(fits | {"efficiency": {}})
+    with pytest.raises(TypeError, match="received a fit of UTDHyperparameters where DataEfficiency is needed"):
+        ask(fits | {"efficiency": fits["hyperparameters"]})
+    with pytest.raises(TypeError, match="received 3 where UTDHyperparameters is needed"):
+        ask(fits | {"hyperparameters": 3})
+
+
+def test_optima_without_batch_sizes_are_refused(fits):
+    whole = fits["hyperparameters"]
+    frame = whole.table.frame.drop(columns=["batch_size", "batch_size_error", "batch_size_low", "batch_size_high"])
+    rates = replace(whole, table=hl.Optima.from_frame(frame, estimated=("learning_rate",)))
+    with pytest.raises(
+        ValueError, match="needs the best batch size, but the optima that were fitted hold learning_rate"
+    ):
+        ask(fits | {"hyperparameters": rates})
+
+
+def test_a_fit_that_failed_its_checks_decides_nothing_without_a_reason(fits, monkeypatch):
+    monkeypatch.setattr(hl.Fit, "check", lambda self: SimpleNamespace(failed=["R-hat, largest"]))
+    with pytest.raises(RuntimeError, match=r"fit of DataEfficiency failed 1 of its checks \(R-hat, largest\)"):
+        ask(fits, despite=None)
+    assert ask(fits).despite == "by hand"
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ({}, "pass either budget= or performance=; received None and None"),
+        ({"budget": 1e15, "performance": 500}, "pass either budget= or performance="),
+        ({"performance": 555}, "performance must be one of the frontier's, 300, 500, 700, 900; received 555"),
+        ({"budget": -1.0}, r"a budget must be finite and above zero, received \[-1.0\]"),
+        ({"budget": 1e30}, "budget 1e.30 lies outside what these .* FLOPs .medians.. Name higher performances"),
+        ({"budget": 1e3}, "Name lower performances"),
+    ],
+)
+def test_bad_budgets_are_refused(found, asked, text):
+    with pytest.raises(ValueError, match=text):
+        found.recommend(risk=hl.Mean(), **asked)
+
+
+def test_a_budget_lies_between_performances(fits):
+    one = ask(fits, performance=500)
+    for question in (lambda: one.utd_at([1e15]), lambda: one.recommend(risk=hl.Mean(), budget=1e15)):
+        with pytest.raises(
+            ValueError, match=r"a budget needs two performances or more to lie between, .* has one, 500"
+        ):
+            question()
+    assert one.exponent.isna().all()
+
+
+@pytest.mark.skipif("HYPERLAW_PUBLIC_SWEEPS" not in os.environ, reason="HYPERLAW_PUBLIC_SWEEPS is not set")
+def test_published_curves_give_a_frontier():
+    """arXiv 2502.04327: SAC on four Gym environments, from raw learning curves to a setting."""
+    folder = Path(os.environ["HYPERLAW_PUBLIC_SWEEPS"])
+    units = {"Ant-v4": 6625, "HalfCheetah-v4": 9800, "Humanoid-v4": 6450, "Walker2d-v4": 4950}
+    crossings = {}
+    for which in ("sweep", "tuned"):
+        frame = pd.read_csv(folder / f"rl_gym_{which}_curves.csv.gz")
+        frame["performance"] = frame["return"] / frame["env"].map(units) * 1000
+        curves = hl.Curves.from_frame(frame, task="env", data="env_step")
+        crossings[which] = curves.crossings([300.0, 400.0, 500.0, 600.0, 700.0, 800.0], seed=0)
+    fits = {
+        "efficiency": refit(hl.laws.DataEfficiency(), crossings["tuned"], seed=0),
+        "hyperparameters": refit(hl.laws.UTDHyperparameters(), crossings["sweep"].optima(), seed=0),
+    }
+    given = {"performance": [400, 600, 800], "cost": hl.Budget(delta=4e9), "utd": (0.25, 16.0), "params": 1.5e5}
+    for task in units:
+        one = hl.frontier(fits, task=task, despite="short chains", **given)
+        # Published, averaged over the environments: a ratio of 6.3 at 800, 1.9e15 FLOPs and 3.2e5 environment steps.
+        for quantity, published, factor in (("utd", 6.35, 3), ("budget", 1.91e15, 3), ("data", 3.2e5, 3)):
+            row = one.table.loc[(800, quantity)]
+            assert row["lower"] / factor < published < row["upper"] * factor

@@ -1,0 +1,350 @@
+from dataclasses import replace
+from itertools import pairwise
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+from conftest import TARGET
+from matplotlib.colors import to_rgba
+
+import hyperlaw as hl
+from hyperlaw import plots
+from hyperlaw.inference.cell_surface import cell_surface
+from hyperlaw.inference.loss_bands import loss_bands
+from hyperlaw.models.surface import excess_loss
+from hyperlaw.plots.style import BLUE, GREY, ORANGE, short
+
+POOLED_TARGET = {"params": 4e6, "data": 6.4e9, "task": "lion"}
+
+
+@pytest.fixture(scope="module")
+def losses(fit):
+    return drawn(plots.losses(fit))
+
+
+@pytest.fixture(scope="module")
+def surface(fit):
+    return drawn(plots.surface(fit, 0))
+
+
+@pytest.fixture(scope="module")
+def optima(fit):
+    return drawn(plots.optima(fit, TARGET))
+
+
+def drawn(figure):
+    figure.draw_without_rendering()
+    return figure
+
+
+def predicted(fit, at, name):
+    """Interval of the optimum at a target; one candidate, because its regret surface is not looked at."""
+    return fit.predict(at, {"learning_rate": [1e-3], "batch_size": [64]}).table.loc[name, ["lower", "median", "upper"]]
+
+
+def lines(ax, marker):
+    return [line for line in ax.lines if line.get_marker() == marker]
+
+
+def has_line(ax, x, y):
+    def same(line):
+        a, b = line.get_xdata(), line.get_ydata()
+        return len(a) == len(x) and np.allclose(a, x) and np.allclose(b, y)
+
+    return any(same(line) for line in lines(ax, "None"))
+
+
+def band_of(ax, colour):
+    """Corners of the one band of a colour."""
+    (band,) = (c for c in ax.collections if len(c.get_facecolor()) == 1 and np.allclose(c.get_facecolor(), colour))
+    return band.get_paths()[0].vertices
+
+
+def draws_of(fit, cell):
+    """Parameters (draw, 1) and covariates of a fitted cell, gathered by label instead of by position."""
+    posterior, row = fit.tree["posterior"].dataset.stack(sample=("chain", "draw")), fit.runs.cells.loc[cell]
+    p = {name: posterior[name].isel(cell=cell) for name in ("deviation_learning_rate", "deviation_batch_size")}
+    for parameter in fit.law.parameter_list:
+        pooled = f"{parameter.name}_task"
+        p[parameter.name] = (
+            posterior[pooled].sel(task=row["task"]) if pooled in posterior else posterior[parameter.name]
+        )
+    x = {name: np.log(row[name]) - fit.pivot[name] for name in fit.law.covariates}
+    return {name: value.values[:, None] for name, value in p.items()}, x
+
+
+def best(fit, cell, log_batch=None):
+    """Draws of ln best batch size, and of ln best learning rate there or at a given batch size."""
+    p, x = draws_of(fit, cell)
+    with jax.enable_x64(True):
+        at_best = fit.law.log_batch_size(p, x) + p["deviation_batch_size"]
+        along = (at_best if log_batch is None else log_batch) - p["deviation_batch_size"]
+        return np.asarray(at_best), np.asarray(fit.law.log_learning_rate(p, x, along) + p["deviation_learning_rate"])
+
+
+@pytest.mark.parametrize("name", ["losses", "surface", "optima"])
+def test_labels_do_not_touch(name, request):
+    figure = request.getfixturevalue(name)
+    for ax in figure.axes:
+        for axis, side in ((ax.xaxis, "x"), (ax.yaxis, "y")):
+            boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
+            spans = sorted((getattr(box, f"{side}0"), getattr(box, f"{side}1")) for box in boxes)
+            inside = [span for span in spans if span[1] > span[0]]
+            assert all(first[1] < second[0] for first, second in pairwise(inside)), (name, ax.get_title(), side)
+    titles = [ax.title.get_window_extent() for ax in figure.axes if ax.get_title()]
+    assert titles
+    assert not any(a.overlaps(b) for i, a in enumerate(titles) for b in titles[:i])
+
+
+def test_losses_have_a_panel_a_cell_with_units(losses, fit):
+    assert len(losses.axes) == 6
+    assert {ax.get_xlabel() for ax in losses.axes} == {"learning rate"}
+    assert [ax.get_ylabel() for ax in losses.axes] == ["loss (nats)", "", ""] * 2
+    titles = [ax.get_title() for ax in losses.axes]
+    assert titles[0].startswith("params 24.6k, width 32, data 65.5k\n")
+    assert titles[-1].startswith("params 98.3k, width 64, data 1.05M\n")
+    texts = {text.get_text() for text in losses.legends[0].get_texts()}
+    assert {"32", "1024", "posterior predictive: median and 90 %", "diverged"} <= texts
+    assert losses.legends[0].get_title().get_text() == "batch size (data points)"
+
+
+@pytest.mark.parametrize("group", ["posterior", "prior"])
+def test_loss_bands_are_quantiles_of_the_draws(fit, group):
+    ax = plots.losses(fit, group, cells=[0]).axes[0]
+    frame = fit.runs.frame.query("cell == 0 and batch_size == 32")
+    rates = np.unique(frame["learning_rate"])
+    loss = fit.tree[f"{group}_predictive"]["loss"]
+    at_rate = [loss.sel(run=frame.index[frame["learning_rate"] == rate].tolist()).values for rate in rates]
+    for share in (0.05, 0.5, 0.95):
+        assert has_line(ax, rates, [np.quantile(values, share) for values in at_rate])
+
+
+def test_losses_show_every_run_of_the_batch_sizes_drawn(losses, fit):
+    ax, frame = losses.axes[0], fit.runs.frame.query("cell == 0")
+    sizes = [float(text.get_text()) for text in losses.legends[0].get_texts()[:4]]
+    frame = frame[frame["batch_size"].isin(sizes)]
+    lost, alive = frame[frame["diverged"]], frame[~frame["diverged"]]
+    points = np.concatenate([line.get_xydata() for line in lines(ax, "o")])
+    points = points[np.isfinite(points[:, 1])]
+    assert sorted(map(tuple, points)) == sorted(map(tuple, alive[["learning_rate", "loss"]].to_numpy()))
+    crosses = np.concatenate([line.get_xydata() for line in lines(ax, "x")])
+    assert len(lost)
+    assert sorted(crosses[:, 0]) == sorted(lost["learning_rate"])
+    assert all(line.get_transform() == ax.get_xaxis_transform() for line in lines(ax, "x"))
+    assert (crosses[:, 1] > 0.8).all()
+    low, high = ax.get_ylim()
+    above = int((alive["loss"] > high).sum())
+    assert low < alive["loss"].min()
+    assert above > 0
+    assert ax.get_title().endswith(f"\n{len(frame)} runs: {above} above the axis, {len(lost)} diverged")
+
+
+def test_losses_of_chosen_cells(fit):
+    figure = plots.losses(fit, cells=[9, 1])
+    assert [ax.get_title().split("\n")[0] for ax in figure.axes] == [
+        "params 98.3k, width 64, data 1.05M",
+        "params 24.6k, width 32, data 131k",
+    ]
+
+
+def test_losses_of_several_tasks_show_the_smallest_and_largest_cell_of_each(pooled):
+    titles = [ax.get_title().split("\n")[0] for ax in drawn(plots.losses(pooled)).axes]
+    small, large = "params 1M, data 100M", "params 4M, data 1.6B"
+    assert titles == [f"{task}, {cell}" for task in ("adam", "lion", "sgd") for cell in (small, large)]
+
+
+def test_losses_of_a_prior_prediction(fit, small):
+    prediction = hl.prior_predict(fit.law, small, seed=3)
+    ax = drawn(plots.losses(prediction, "prior", cells=[9])).axes[0]
+    runs = small.frame.query("cell == 9 and batch_size == 32").sort_values("learning_rate")
+    draws = prediction.draws["prior_predictive"]["loss"].sel(run=runs.index.tolist())
+    assert has_line(ax, runs["learning_rate"], draws.quantile(0.95, ("chain", "draw")))
+    with pytest.raises(ValueError, match=r"no posterior predictive losses here, only the groups prior, .*\"prior\""):
+        plots.losses(prediction)
+
+
+def test_bad_groups_and_cells_are_refused(fit):
+    with pytest.raises(ValueError, match="group must be 'posterior' or 'prior', received 'loss'"):
+        plots.losses(fit, "loss")
+    bare = replace(fit, tree=xr.DataTree.from_dict({"posterior": fit.tree["posterior"].to_dataset()}))
+    with pytest.raises(
+        ValueError, match=r"no posterior predictive losses here, only the groups posterior\. A fit made"
+    ):
+        plots.losses(bare)
+    with pytest.raises(ValueError, match=r"there is no cell 10; runs\.cells lists them: 0 to 9"):
+        plots.losses(fit, cells=[0, 10])
+    with pytest.raises(ValueError, match=r"there is no cell -1; runs\.cells lists them: 0 to 9"):
+        plots.surface(fit, -1)
+    with pytest.raises(ValueError, match=r"cells must name at least one cell of runs\.cells, received none"):
+        plots.losses(fit, cells=[])
+
+
+def test_loss_bands_hold_nine_of_ten_runs(fit):
+    bands = loss_bands(fit.tree, fit.runs, "posterior")
+    runs = fit.runs.frame.query("not diverged").merge(bands, on=["cell", "batch_size", "learning_rate"])
+    assert len(runs) == (~fit.runs.frame["diverged"]).sum()
+    assert 0.85 < runs["loss"].between(runs["lower"], runs["upper"]).mean() < 0.95
+
+
+def test_surface_has_units(surface):
+    whole, close, bar = surface.axes
+    for ax in (whole, close):
+        assert ax.get_xlabel() == "learning rate"
+        assert ax.get_ylabel() == "batch size (data points)"
+        assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert bar.get_ylabel() == "loss above the cell's lowest (nats), median"
+    assert surface.get_suptitle() == "params 24.6k, width 32, data 65.5k"
+    assert whole.get_xlim()[0] < close.get_xlim()[0] < close.get_xlim()[1] < whole.get_xlim()[1]
+
+
+@pytest.mark.parametrize(("which", "cell"), [("fit", 9), ("pooled", 8)])
+def test_surface_ridge_and_optimum_are_those_of_the_draws(which, cell, request):
+    fit = request.getfixturevalue(which)
+    ax = drawn(plots.surface(fit, cell)).axes[0]
+    (ridge,) = (line for line in ax.lines if line.get_color() == ORANGE)
+    low, middle, high = np.exp(np.quantile(best(fit, cell, np.log(ridge.get_ydata()))[1], [0.05, 0.5, 0.95], axis=0))
+    assert ridge.get_xdata() == pytest.approx(middle)
+    corners = band_of(ax, to_rgba(ORANGE, 0.3))
+    for side in (low, high):
+        assert all(np.isclose(corners, [x, y]).all(axis=1).any() for x, y in zip(side, ridge.get_ydata(), strict=True))
+    log_batch, log_rate = best(fit, cell)
+    dot = next(line for line in lines(ax, "o") if line.get_color() == "black")
+    assert dot.get_xydata()[0] == pytest.approx(np.exp([np.median(log_rate), np.median(log_batch)]))
+
+
+def test_surface_regions_hold_their_share_of_the_draws(fit):
+    found = cell_surface(fit, 9)
+    log_batch, log_rate = best(fit, 9)
+    here = {"learning_rate": ("draw", np.exp(log_rate[:, 0])), "batch_size": ("draw", np.exp(log_batch[:, 0]))}
+    density = found.density.interp(here)
+    for share, level in found.levels.items():
+        assert float((density > level).mean()) == pytest.approx(share, abs=0.05)
+    lowest = found.excess.where(found.excess == found.excess.min(), drop=True)
+    region = found.density.where(found.density > found.levels[0.9], drop=True)
+    for name in ("learning_rate", "batch_size"):
+        step = found.excess[name].values[1] / found.excess[name].values[0]
+        assert region[name].min() / step <= lowest[name].item() <= region[name].max() * step
+    black = [c for c in plots.surface(fit, 9).axes[1].collections if getattr(c, "colors", None) == "black"]
+    assert [list(c.levels) for c in black] == [sorted(found.levels.values())]
+
+
+def test_surface_excess_is_the_median_of_the_draws(fit):
+    excess = cell_surface(fit, 3).excess[::40, ::50]
+    rates, batches = np.meshgrid(excess["learning_rate"], excess["batch_size"])
+    p, x = draws_of(fit, 3)
+    with jax.enable_x64(True):
+        draws, _ = excess_loss(fit.law, p, x, np.log(rates).ravel(), np.log(batches).ravel())
+    assert excess.values.ravel() == pytest.approx(np.median(draws, axis=0), rel=0.1)
+
+
+def test_surface_runs_and_crosses(surface, fit):
+    ax, frame = surface.axes[0], fit.runs.frame.query("cell == 0")
+    lost, alive = frame[frame["diverged"]], frame[~frame["diverged"]]
+    (crosses,) = lines(ax, "x")
+    assert len(lost)
+    assert sorted(map(tuple, crosses.get_xydata())) == sorted(
+        map(tuple, lost[["learning_rate", "batch_size"]].to_numpy())
+    )
+    means = alive.groupby(["learning_rate", "batch_size"])["loss"].mean()
+    runs = ax.collections[-1]
+    assert sorted(map(tuple, np.asarray(runs.get_offsets()))) == sorted(means.index)
+    floor = float(fit.tree["posterior"]["cell_floor"].isel(cell=0).median())
+    assert runs.get_array().max() == pytest.approx(means.max() - floor)
+    assert (runs.get_array() >= runs.norm.vmin).all()
+
+
+def bar_of(ax, label):
+    """Middle, lower and upper end of an error bar series."""
+    (found,) = (c for c in ax.containers if c.get_label() == label)
+    ends = np.array([segment[:, 1] for segment in found.lines[2][0].get_segments()])
+    return found.lines[0].get_xdata(), found.lines[0].get_ydata(), ends[:, 0], ends[:, 1]
+
+
+def test_optima_have_units_and_the_target(optima, fit):
+    assert [ax.get_xlabel() for ax in optima.axes] == ["data points seen"] * 2
+    assert [ax.get_ylabel() for ax in optima.axes] == ["best learning rate", "best batch size (data points)"]
+    for ax, name in zip(optima.axes, ("learning_rate", "batch_size"), strict=True):
+        at, middle, low, high = bar_of(ax, "target, 90 %")
+        assert at == [TARGET["data"]]
+        assert [low[0], middle[0], high[0]] == pytest.approx(predicted(fit, TARGET, name).tolist())
+    median = predicted(fit, TARGET, "batch_size")["median"]
+    assert optima.axes[1].get_title().startswith(f"target: {median:.3g} (90 %: ")
+
+
+@pytest.mark.parametrize(
+    ("which", "target", "label", "cells"),
+    [
+        ("fit", TARGET, "cells like the target (params 98.3k)", range(5, 10)),
+        ("fit", TARGET, "params 24.6k", range(5)),
+        ("pooled", POOLED_TARGET, "cells like the target (lion, params 4M)", range(9, 12)),
+        ("pooled", POOLED_TARGET, "sgd, params 1M", range(12, 15)),
+    ],
+)
+def test_optima_of_cells_are_those_of_the_draws(which, target, label, cells, request):
+    fit = request.getfixturevalue(which)
+    axes = plots.optima(fit, target).axes
+    for i, cell in enumerate(cells):
+        log_batch, log_rate = best(fit, cell)
+        for ax, logs in zip(axes, (log_rate, log_batch), strict=True):
+            at, middle, low, high = bar_of(ax, label)
+            assert len(at) == len(cells)
+            assert at[i] == pytest.approx(fit.runs.cells.loc[cell, "data"], rel=0.3)
+            assert [low[i], middle[i], high[i]] == pytest.approx(np.exp(np.quantile(logs, [0.05, 0.5, 0.95])))
+
+
+def test_optima_band_is_that_of_new_cells(optima, fit):
+    for ax, name in zip(optima.axes, ("learning_rate", "batch_size"), strict=True):
+        median = next(line for line in lines(ax, "None") if line.get_color() == BLUE)
+        scales = median.get_xdata()
+        assert [scales[0], scales[-1]] == pytest.approx([fit.runs.cells["data"].min(), TARGET["data"]])
+        corners = band_of(ax, to_rgba(BLUE, 0.2))
+        for i in (0, 12, 24):
+            row = predicted(fit, TARGET | {"data": scales[i]}, name)
+            assert median.get_ydata()[i] == pytest.approx(row["median"])
+            for side in ("lower", "upper"):
+                assert np.isclose(corners, [scales[i], row[side]]).all(axis=1).any()
+
+
+def test_optima_with_too_many_groups_for_markers_name_them_together(pooled):
+    figure = drawn(plots.optima(pooled, {"params": 6.4e7, "data": 1.6e9, "task": None}))
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["law, 90 % for a new cell", "cells unlike the target", "target, 90 %"]
+    assert figure.axes[0].get_xlabel() == "parameters"
+    at, *_ = bar_of(figure.axes[0], "cells unlike the target")
+    assert len(at) == len(pooled.runs.cells)
+    assert {c.lines[0].get_color() for c in figure.axes[0].containers} == {GREY, ORANGE}
+
+
+def test_optima_refuse_a_bad_target(fit):
+    with pytest.raises(ValueError, match="at must give exactly params, data: missing params"):
+        plots.optima(fit, {"data": 1e9})
+
+
+@pytest.mark.parametrize("which", ["fit", "pooled"])
+def test_sampling_draws_rank_and_trace_of_the_laws_own_parameters(which, request, tmp_path):
+    import matplotlib.pyplot as plt
+
+    fit = request.getfixturevalue(which)
+    names = [parameter.name for parameter in fit.law.own_parameters]
+    picture = plots.sampling(fit)
+    picture.savefig(tmp_path / "sampling.png")
+    panels = {c: [picture.viz["plot"][n].sel(column=c).item() for n in names] for c in ("rank", "trace")}
+    assert all(len(ax.lines) == fit.tree["posterior"].sizes["chain"] for of in panels.values() for ax in of)
+    assert {ax.get_ylim() for ax in panels["rank"]} == {(-w, w) for w in [panels["rank"][0].get_ylim()[1]]}
+    assert panels["rank"][0].get_ylim()[1] >= 0.1
+    assert {(ax.get_xlabel(), ax.get_ylabel()) for ax in panels["rank"]} == {("fractional rank", "ECDF - uniform")}
+    assert [ax.get_ylabel() for ax in panels["trace"]] == [parameter.unit for parameter in fit.law.own_parameters]
+    first = fit.tree["posterior"][names[0]].values
+    assert all(np.allclose(line.get_ydata(), c) for line, c in zip(panels["trace"][0].lines, first, strict=True))
+    assert not any(ax.texts for ax in panels["rank"])
+    plt.close(picture.viz["figure"].item())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3e-5, "3e-05"), (0.003, "0.003"), (1024, "1024"), (9999, "9999"), (24576, "24.6k"), (999_900, "1M"),
+     (2**20, "1.05M"), (7e9, "7B"), (1.4e12, "1.4T"), (1e5, "100k")],
+)  # fmt: skip
+def test_short_numbers(value, text):
+    assert short(value) == text
