@@ -6,7 +6,7 @@ READY := .venv/.ready
 # Programs compiled once are kept here, so that a second run starts at once.
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
 
-.PHONY: demo test lint types sweep sweep-optimizers digits backtest calibrate laws closed-loop
+.PHONY: demo test lint types sweep sweep-optimizers digits value-rl backtest calibrate laws closed-loop
 
 demo: $(READY)
 	$(BIN)/hyperlaw demo
@@ -34,10 +34,12 @@ calibrate: $(READY)
 laws: $(READY)
 	$(BIN)/python benchmarks/law_evidence.py
 
-# The shipped language-model sweeps, made again or gone on with: hours on two cores.
+# The shipped language-model sweeps, gone on with from the shipped files: hours on two cores for one made from nothing
+# (`python -m experiments.lm.sweep`, without --unpack).
 sweep: SWEEP = lm_adam
 sweep-optimizers: SWEEP = lm_optimizers
 sweep sweep-optimizers: $(READY)
+	$(BIN)/python -m experiments.lm.sweep --sweep $(SWEEP) --unpack hyperlaw/data/sweeps/$(SWEEP).parquet
 	$(BIN)/python -m experiments.lm.sweep --sweep $(SWEEP) --worker 0/2 & \
 		$(BIN)/python -m experiments.lm.sweep --sweep $(SWEEP) --worker 1/2; wait
 	$(BIN)/python -m experiments.lm.sweep --sweep $(SWEEP) --collect hyperlaw/data/sweeps/$(SWEEP).parquet

@@ -2,7 +2,7 @@
 
     python benchmarks/next_runs.py --repeats 20
 
-Each repeat starts from 6 runs of each small cell of the shipped sweep `lm_adam`, drawn anew, fits StepLaw, and adds 8
+Each repeat starts from 4 runs of each small cell of the shipped sweep `lm_adam`, drawn anew, fits StepLaw, and adds 8
 of the small runs that are left: those of `next_runs`, 8 at random, or a grid. Their real losses are fitted with the
 first ones, a setting is chosen for the withheld scale, and its regret is measured on the runs made there. Results
 are appended to build/next_runs.jsonl as they come, and a stopped run goes on with the rest (delete the file after a
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "build" / "next_runs.jsonl", ROOT / "docs" / "evidence" / "next_runs.md"
 TARGET = {"params": 98304, "data": 2**22}
 SMALL = 2**20
-EACH, MORE = 6, 8
+EACH, MORE = 4, 8
 RISK = hl.CVaR(0.9)
 METHODS = ("next_runs", "random", "grid")
 NEAR, SWAPS = 0.1, 20_000

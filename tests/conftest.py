@@ -109,7 +109,7 @@ def recovered(request):
     """Every law of runs, the runs simulated from it at TRUTH, and its fit to them."""
     law = LAWS[request.param]()
     runs = simulate(law, grid(), seed=1)
-    return law, runs, hl.fit(law, runs, seed=1, draws=500, progress=False)
+    return law, runs, hl.fit(law, runs, seed=1, progress=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,9 +7,14 @@ import pytest
 import hyperlaw as hl
 from experiments.lm import sweep
 from experiments.lm.corpus import Corpus
-from experiments.lm.designs import AdamGroup, OptimizerGroup, lm_adam, lm_optimizers
+from experiments.lm.designs import DESIGNS, AdamGroup, OptimizerGroup, lm_adam, lm_optimizers
 from experiments.lm.model import BASE_WIDTH, CONTEXT, VOCABULARY, hidden_params, init, learning_rate_scale
 from experiments.lm.train import OPTIMIZERS, UNTRAINED_LOSS, train
+
+
+def sweep_file(name):
+    """The shipped file of a sweep."""
+    return Path(hl.__file__).parent / "data" / "sweeps" / f"{name}.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +112,27 @@ def test_optimizer_is_a_column_where_there_are_two(tmp_path, monkeypatch):
     alone = [AdamGroup("small", 16, 2048, 0)]
     sweep.run(alone, tmp_path / "alone", 0, 1)
     assert "optimizer" not in sweep.collect(alone, tmp_path / "alone", tmp_path / "alone.parquet")
+
+
+def test_a_fresh_clone_goes_on_from_the_shipped_file(tmp_path):
+    for name in ("lm_adam", "lm_optimizers"):
+        design, shipped = DESIGNS[name](), sweep_file(name)
+        written = sweep.unpack(design, tmp_path / name, shipped)
+        assert written == len(list((tmp_path / name).glob("*.csv"))) > 0
+        again = sweep.collect(design, tmp_path / name, tmp_path / f"{name}.parquet")
+        pd.testing.assert_frame_equal(again, pd.read_parquet(shipped))
+        assert sweep.unpack(design, tmp_path / name, shipped) == 0
+
+
+def test_a_half_trained_group_is_not_taken(tmp_path):
+    group = AdamGroup("small", 32, 256, 0)
+    whole = pd.read_parquet(sweep_file("lm_adam"))
+    rows = whole[(whole["scale"] == "small") & (whole["width"] == 32) & (whole["batch_size"] == 256)]
+    rows = rows[rows["seed"] == 0]
+    rows.iloc[1:].to_parquet(tmp_path / "part.parquet")
+    assert sweep.unpack([group], tmp_path / "half", tmp_path / "part.parquet") == 0
+    rows.to_parquet(tmp_path / "whole.parquet")
+    assert sweep.unpack([group], tmp_path / "full", tmp_path / "whole.parquet") == 1
 
 
 def test_collecting_nothing_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import numpyro
 import numpyro.distributions as dist
 import pandas as pd
 import pytest
-from conftest import RUNS_LAWS
+from conftest import RUNS_LAWS, grid
 from numpyro.infer.util import log_density
 
 from hyperlaw import Runs
@@ -536,3 +536,22 @@ def test_all_missing_covariates_are_named():
     frame = runs().frame.assign(width=lambda f: f["data"]).drop(columns=["params", "data", "utd", "cell"])
     with pytest.raises(ValueError, match=r"the law needs params, data, which these runs do not have; .* are width"):
         design(Runs.from_frame(frame), TimeTransfer().covariates)
+
+
+def test_sampler_moves_in_the_mean_fall_of_the_observed_cells():
+    runs = Runs.from_frame(grid(data=(1e8, 2e8, 1.6e9)))
+    seen = runs.frame["data"] < 1e9
+    arrays = design(runs, ("params", "data"), seen)
+    p = {"floor_exponent_params": 0.3, "floor_bend_params": 0.0, "floor_exponent_data": 0.5, "floor_bend_data": 0.1}
+    shifts = StepLaw().shifts(p, arrays)
+    for name, half in (("params", np.log(2)), ("data", np.log(2) / 2)):
+        t = np.linspace(-half, half, 100_001)
+        rate = np.exp(-p[f"floor_exponent_{name}"] * t - p[f"floor_bend_{name}"] * t**2 / 2)
+        assert np.log(np.mean(rate)) == pytest.approx(float(shifts[f"floor_slope_{name}"]), abs=1e-5)
+        assert shifts[f"floor_slope_{name}_task"] == shifts[f"floor_slope_{name}"]
+
+
+def test_one_value_of_a_covariate_shifts_nothing():
+    arrays = design(Runs.from_frame(grid(sizes=(1e6,))), ("params", "data"))
+    p = {"floor_exponent_params": 0.3, "floor_bend_params": 0.1, "floor_exponent_data": 0.5, "floor_bend_data": 0.1}
+    assert float(StepLaw().shifts(p, arrays)["floor_slope_params"]) == pytest.approx(0, abs=1e-12)

@@ -3,7 +3,8 @@
 Every group of runs in a sweep's design (`designs.py`) is one file under `--parts`. A group whose file exists is
 skipped, so the command may be stopped and started again; a half-trained group leaves no file. `--worker 0/2` takes
 every second group, for two processes on two cores. With `--collect FILE` the parts are joined into the Parquet file
-that the package ships.
+that the package ships; with `--unpack FILE` the finished groups in such a file become parts again, so that a fresh
+clone goes on from what is shipped.
 """
 
 import argparse
@@ -70,15 +71,32 @@ def collect(groups: Groups, parts: Path, target: Path) -> pd.DataFrame:
     return table
 
 
+def unpack(groups: Groups, parts: Path, source: Path) -> int:
+    """Write the groups that a collected file holds whole as parts, where there are none yet; how many were written."""
+    parts.mkdir(parents=True, exist_ok=True)
+    table, written = pd.read_parquet(source), 0
+    for group in groups:
+        own = {name: value for name, value in asdict(group).items() if name in table}
+        rows = table[(table[list(own)] == list(own.values())).all(axis=1)]
+        whole = len(rows) == len(group.learning_rates) * len(group.horizons)
+        if whole and not (parts / group.file).exists():
+            rows.to_csv(parts / group.file, index=False)
+            written += 1
+    return written
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweep", choices=DESIGNS, default="lm_adam")
     parser.add_argument("--parts", type=Path, help="folder of finished groups; build/SWEEP unless given")
     parser.add_argument("--worker", default="0/1", metavar="I/N", help="take every N-th group, from the I-th")
     parser.add_argument("--collect", type=Path, metavar="FILE", help="join the parts into FILE and stop")
+    parser.add_argument("--unpack", type=Path, metavar="FILE", help="make parts of the groups in FILE and stop")
     chosen = parser.parse_args()
     design, parts = DESIGNS[chosen.sweep](), chosen.parts or Path("build", chosen.sweep)
     if chosen.collect:
         print(f"{len(collect(design, parts, chosen.collect))} rows in {chosen.collect}")
+    elif chosen.unpack:
+        print(f"{unpack(design, parts, chosen.unpack)} of {len(design)} groups taken from {chosen.unpack}")
     else:
         run(design, parts, *(int(x) for x in chosen.worker.split("/")))

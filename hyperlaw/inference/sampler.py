@@ -4,6 +4,8 @@ Parameters differ in scale by a factor of a thousand (floors in millinats beside
 warm-up from a unit mass matrix most of the cost. Here the mass matrix is learned in two steps instead: a Laplace
 approximation with the scales of scatter held at their prior means, so that it cannot fall into a funnel; then the
 covariance of a first, discarded stretch of all chains together. After each step only the step size is adapted.
+A matrix straightens no curved ridge: a law may say which sites to shift by functions of others (`Law.shifts`), and the
+sampler moves in the shifted coordinates. A shift keeps volumes, so the posterior is the same.
 
 On CPU a batch of chains under `vmap` takes as long as the chains one after the other (every chain waits
 for the longest tree), so chains run beside each other in threads; XLA releases Python's lock.
@@ -28,6 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from hyperlaw.models.law import Law
 from hyperlaw.models.meet import AnyDesign
+from hyperlaw.models.prior import support
 
 CHUNK = 50
 STATS = {
@@ -53,16 +56,24 @@ class _Programs:
     """Compiled functions of one law; the data are arguments, so that tables of one shape share them."""
 
     def __init__(self, law: Law, adapted: int, target_accept: float, max_tree_depth: int) -> None:
+        def shifted(design: AnyDesign, z: Any, sign: int) -> Any:
+            values = {p.name: biject_to(support(p.prior))(z[p.name]) for p in law.parameter_list if p.name in z}
+            shifts = law.shifts(values, design)
+            return {name: value + sign * shifts.get(name, 0.0) for name, value in z.items()}
+
+        def potential(z: Any, design: AnyDesign) -> jax.Array:
+            return potential_energy(law.model, (design,), {}, shifted(design, z, -1))
+
         def kernel(design: AnyDesign, key: jax.Array, z: Any, mass: jax.Array | None) -> tuple[NUTS, Any]:
             nuts = NUTS(
-                law.model,
+                potential_fn=lambda place: potential(place, design),
                 dense_mass=True,
                 inverse_mass_matrix=mass,
                 adapt_mass_matrix=False,
                 target_accept_prob=target_accept,
                 max_tree_depth=(min(7, max_tree_depth), max_tree_depth),  # trees teach little before the mass is known
             )
-            return nuts, nuts.init(key, adapted, z, model_args=(design,), model_kwargs={})
+            return nuts, nuts.init(key, adapted, z, model_args=(), model_kwargs={})
 
         def centre(design: AnyDesign, known: Any) -> dict[str, jax.Array]:
             def value(site: Any) -> Any:
@@ -71,27 +82,27 @@ class _Programs:
             at_mean = handlers.substitute(handlers.seed(law.model, 0), substitute_fn=value)
             trace = handlers.trace(at_mean).get_trace(design)
             latent = {n: s for n, s in trace.items() if s["type"] == "sample" and not s["is_observed"]}
-            return {n: biject_to(s["fn"].support).inv(s["value"]) for n, s in latent.items()}
+            return shifted(design, {n: biject_to(s["fn"].support).inv(s["value"]) for n, s in latent.items()}, 1)
 
         def energy(flat: jax.Array, design: AnyDesign) -> jax.Array:
             _, unravel = ravel_pytree(centre(design, {}))  # for its structure alone
-            return potential_energy(law.model, (design,), {}, unravel(flat))
+            return potential(unravel(flat), design)
 
         def start(key: jax.Array, design: AnyDesign, z: Any, mass: jax.Array) -> Any:
             return kernel(design, key, z, mass)[1]
 
         def advance(state: Any, design: AnyDesign) -> tuple[Any, Any]:
-            # A kernel learns its model in `init`; the state that it returns here is unused and compiled away.
+            # A kernel is made ready by `init`; the state that it returns here is unused and compiled away.
             nuts, _ = kernel(design, jax.random.key(0), state.z, None)
 
             def step(state: Any, _: None) -> tuple[Any, Any]:
-                state = nuts.sample(state, (design,), {})
+                state = nuts.sample(state, (), {})
                 return state, (state.z, {ours: getattr(state, theirs) for theirs, ours in STATS.items()})
 
             return jax.lax.scan(step, state, None, length=CHUNK)
 
         def constrain(z: Any, design: AnyDesign) -> Any:
-            return constrain_fn(law.model, (design,), {}, z, return_deterministic=True)
+            return constrain_fn(law.model, (design,), {}, shifted(design, z, -1), return_deterministic=True)
 
         self.centre, self.gradient = jax.jit(centre), jax.jit(jax.value_and_grad(energy))
         self.unconstrain = jax.jit(jax.vmap(centre, (None, 0)))

@@ -15,6 +15,7 @@ from numpyro.infer import Predictive
 
 from hyperlaw.data.runs import SCALES, Runs
 from hyperlaw.data.table import TABLES, Table
+from hyperlaw.inference.one_draw import one_draw
 from hyperlaw.models.design import Design
 from hyperlaw.models.law import Law
 from hyperlaw.models.meet import AnyDesign
@@ -51,7 +52,7 @@ def _programs(law: Law) -> tuple[Callable, Callable, Callable]:
         return Predictive(blank, sites, return_sites=list(observed_sites(design)), parallel=True)(key, design)
 
     def prior(key: jax.Array, design: AnyDesign, draws: int) -> dict[str, jax.Array]:
-        return Predictive(blank, num_samples=draws, parallel=True)(key, design)
+        return jax.vmap(lambda key: one_draw(blank, key, design))(jax.random.split(key, draws))
 
     return jax.jit(jax.vmap(densities, (0, None))), jax.jit(predictive), jax.jit(prior, static_argnames="draws")
 

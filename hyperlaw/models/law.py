@@ -211,6 +211,15 @@ class Law(ABC):
 
         (surface_model if self.table == "runs" else points_model)(self, design)
 
+    def shifts(self, p: Values, design: Any) -> dict[str, jax.Array]:
+        """What the sampler adds to unconstrained sites, to straighten a curved ridge: by name, from other sites.
+
+        `p` holds the values of the law's parameters; only those that are not shifted may be used.
+        """
+        from hyperlaw.models.surface import mean_falls
+
+        return mean_falls(p, design) if self.table == "runs" else {}
+
     def __hash__(self) -> int:
         return hash(self.key)
 

@@ -135,10 +135,19 @@ def bowl(u: jax.Array, skew: jax.Array) -> jax.Array:
 
 def _fall(slope: jax.Array, exponent: jax.Array, bend: jax.Array, x: jax.Array) -> jax.Array:
     """Integral of slope exp(-exponent t - bend t^2 / 2) over t from 0 to x, by Gauss-Legendre quadrature."""
-    # Lists become arrays here, in the precision of the caller: a constant array would keep that of the first.
-    t = jnp.asarray(x)[..., None] * (jnp.array(_NODES) + 1) / 2
-    rate = jnp.exp(-jnp.asarray(exponent)[..., None] * t - jnp.asarray(bend)[..., None] * t**2 / 2)
+    rate = _rate(exponent, bend, jnp.asarray(x)[..., None] * _unit_nodes())
     return slope * x / 2 * jnp.sum(jnp.array(_WEIGHTS) * rate, axis=-1)
+
+
+def _rate(exponent: jax.Array, bend: jax.Array, t: jax.Array) -> jax.Array:
+    """Slope of the floor at t, the last axis, over that at the pivot."""
+    return jnp.exp(-jnp.asarray(exponent)[..., None] * t - jnp.asarray(bend)[..., None] * t**2 / 2)
+
+
+def _unit_nodes() -> jax.Array:
+    """Nodes of the quadrature, on 0 to 1."""
+    # A list becomes an array here, in the precision of the caller: a constant array would keep that of the first.
+    return (jnp.array(_NODES) + 1) / 2
 
 
 def floor_trend(p: Values, x: Values) -> jax.Array:
@@ -148,6 +157,22 @@ def floor_trend(p: Values, x: Values) -> jax.Array:
     ]
     coupled = sum(a * b for a, b in combinations(falls, 2))
     return p["floor"] - sum(falls) + (p["floor_coupling"] * coupled if len(falls) > 1 else 0.0)
+
+
+def mean_falls(p: Values, design: Design) -> dict[str, jax.Array]:
+    """Log of the floor's mean slope over the observed cells minus that of its slope at the pivot, by slope.
+
+    The losses pin the mean; the slope at the pivot only together with exponent and bend, along a curved ridge where a
+    covariate has few values. So the sampler moves in the mean (see `Law.shifts`).
+    """
+    seen = jnp.zeros(len(design.task)).at[design.cell].max(design.observed) > 0
+    shifts: dict[str, jax.Array] = {}
+    for name, x in design.covariates.items():
+        low, high = jnp.min(x, where=seen, initial=jnp.inf), jnp.max(x, where=seen, initial=-jnp.inf)
+        rate = _rate(p[f"floor_exponent_{name}"], p[f"floor_bend_{name}"], low + (high - low) * _unit_nodes())
+        mean = jnp.log(jnp.sum(jnp.array(_WEIGHTS) / 2 * rate, axis=-1))
+        shifts |= {f"floor_slope_{name}": mean, f"floor_slope_{name}_task": mean}
+    return shifts
 
 
 def best_batch_size(law: Law, p: Values, x: Values) -> jax.Array:
