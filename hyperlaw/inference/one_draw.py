@@ -1,7 +1,7 @@
 """`one_draw`: every site of a model, drawn from its prior, as a program that compiles fast.
 
-A random generator compiled for each of some fifty sites is most of what a first fit costs. Here one generator serves all
-normal and log-normal sites, which are nearly all.
+A random generator compiled for each of some fifty sites is most of what a first fit costs. Here one serves all normal
+and log-normal sites, which are nearly all.
 """
 
 from collections.abc import Callable
