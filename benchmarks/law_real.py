@@ -80,6 +80,19 @@ def _surge(name: str) -> str:
     )  # fmt: skip
 
 
+def _by_optimizer() -> str:
+    fit, picture = _fitted("ByOptimizer", tables.optimizer_optima())
+    free = hl.fit(L.BrokenPower(), tables.optimizer_optima(), seed=0, progress=False)
+    found = hl.compare({"ByOptimizer": fit, "BrokenPower": free}, leave_out="run", seed=0)
+    table = found.table[["elpd_diff", "dse", "weight"]].reset_index(names="law")
+    return (
+        "SGD and Adam on the shipped sweep digits: the best learning rate at each batch size, every horizon a task. Beside "
+        "it BrokenPower, one curve of free slopes for both optimizers.\n\n"
+        + _intervals(fit, [p.name for p in fit.law.own_parameters]) + "\n\n"
+        + f"{found.sentence}\n\n{law_page.markdown(table)}\n\n{picture}"
+    )  # fmt: skip
+
+
 def _compared() -> str:
     laws = [L.BrokenPower(), L.Surge(), L.SurgeExact(), L.NoiseScale(), L.SquareRoot()]
     fits = {law.name: hl.fit(law, tables.surge_optima(), seed=0, progress=False) for law in laws}
@@ -193,12 +206,14 @@ TABLES: dict[str, Callable[[], object]] = {
     "DataEfficiencyBySize": lambda: tables.humanoid().best(),
     **dict.fromkeys((*CURVES, "BrokenPower"), tables.surge_optima),
     **dict.fromkeys(STEPS, tables.steps_to_loss),
+    "ByOptimizer": tables.optimizer_optima,
     **dict.fromkeys(RUNS, lambda: hl.load_sweep("lm_adam")),
 }
 REAL: dict[str, Callable[[], str]] = {
     "NoiseScale": lambda: _one_step("NoiseScale", "learning_rate"),
     "LossImprovement": lambda: _one_step("LossImprovement", "improvement"),
     "BrokenPower": _compared,
+    "ByOptimizer": _by_optimizer,
     "UTDHyperparameters": _gym_hyperparameters,
     "DataEfficiency": _gym_data,
     "OptimalUTD": _optimal,

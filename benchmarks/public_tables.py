@@ -84,3 +84,12 @@ def humanoid() -> hl.Crossings:
 def surge_optima() -> hl.Optima:
     """Best learning rate at each batch size of the shipped sweep, one task a horizon (and width)."""
     return hl.load_sweep("lm_adam").optima(by_batch=True).as_tasks("data", "params", "width")
+
+
+def optimizer_optima() -> hl.Optima:
+    """Best learning rate of SGD and Adam at each batch size of the shipped sweep digits, one task a horizon."""
+    digits = hl.load_sweep("digits")
+    middle = digits.where(digits.frame["data"].isin([2**12, 2**13, 2**14]))
+    table = middle.optima(by_batch=True).as_tasks("data")
+    optimizer = table.frame["task"].str.split(",").str[0]
+    return hl.Optima.from_frame(table.frame.assign(optimizer=optimizer), estimated=table.estimated)

@@ -79,7 +79,7 @@ def small() -> hl.Runs:
 @pytest.fixture(scope="session")
 def fit(small) -> hl.Fit:
     """StepLaw on them."""
-    return hl.fit(hl.laws.StepLaw(), small, seed=0, draws=500, progress=False)
+    return hl.fit(hl.laws.StepLaw(), small, seed=0, progress=False)
 
 
 @pytest.fixture(scope="session")

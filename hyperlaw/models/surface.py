@@ -135,13 +135,13 @@ def bowl(u: jax.Array, skew: jax.Array) -> jax.Array:
 
 def _fall(slope: jax.Array, exponent: jax.Array, bend: jax.Array, x: jax.Array) -> jax.Array:
     """Integral of slope exp(-exponent t - bend t^2 / 2) over t from 0 to x, by Gauss-Legendre quadrature."""
-    rate = _rate(exponent, bend, jnp.asarray(x)[..., None] * _unit_nodes())
+    rate = jnp.exp(_log_rate(exponent, bend, jnp.asarray(x)[..., None] * _unit_nodes()))
     return slope * x / 2 * jnp.sum(jnp.array(_WEIGHTS) * rate, axis=-1)
 
 
-def _rate(exponent: jax.Array, bend: jax.Array, t: jax.Array) -> jax.Array:
-    """Slope of the floor at t, the last axis, over that at the pivot."""
-    return jnp.exp(-jnp.asarray(exponent)[..., None] * t - jnp.asarray(bend)[..., None] * t**2 / 2)
+def _log_rate(exponent: jax.Array, bend: jax.Array, t: jax.Array) -> jax.Array:
+    """Natural log of the slope of the floor at t, the last axis, over that at the pivot."""
+    return -jnp.asarray(exponent)[..., None] * t - jnp.asarray(bend)[..., None] * t**2 / 2
 
 
 def _unit_nodes() -> jax.Array:
@@ -160,7 +160,7 @@ def floor_trend(p: Values, x: Values) -> jax.Array:
 
 
 def mean_falls(p: Values, design: Design) -> dict[str, jax.Array]:
-    """Log of the floor's mean slope over the observed cells minus that of its slope at the pivot, by slope.
+    """Log of the floor's mean slope over the range of the observed cells, over that at the pivot, by slope.
 
     The losses pin the mean; the slope at the pivot only together with exponent and bend, along a curved ridge where a
     covariate has few values. So the sampler moves in the mean (see `Law.shifts`).
@@ -169,8 +169,8 @@ def mean_falls(p: Values, design: Design) -> dict[str, jax.Array]:
     shifts: dict[str, jax.Array] = {}
     for name, x in design.covariates.items():
         low, high = jnp.min(x, where=seen, initial=jnp.inf), jnp.max(x, where=seen, initial=-jnp.inf)
-        rate = _rate(p[f"floor_exponent_{name}"], p[f"floor_bend_{name}"], low + (high - low) * _unit_nodes())
-        mean = jnp.log(jnp.sum(jnp.array(_WEIGHTS) / 2 * rate, axis=-1))
+        rate = _log_rate(p[f"floor_exponent_{name}"], p[f"floor_bend_{name}"], low + (high - low) * _unit_nodes())
+        mean = jax.nn.logsumexp(rate, axis=-1, b=jnp.array(_WEIGHTS) / 2)
         shifts |= {f"floor_slope_{name}": mean, f"floor_slope_{name}_task": mean}
     return shifts
 
