@@ -13,6 +13,7 @@ from experiments.page import markdown
 from hyperlaw.data.runs import HYPERPARAMETERS
 from hyperlaw.diagnostics.measured import measured
 from hyperlaw.diagnostics.recipes import RECIPES
+from hyperlaw.plots.style import log_ticks
 
 SWEEP = "lm_optimizers"
 SMALL = 2**19
@@ -69,10 +70,11 @@ def score(frozen: dict[str, Any], folder: Path) -> str:
     run = [question for question in frozen["questions"] if (question["task"], question["data"]) in large]
     if not run:
         raise ValueError(f"{SWEEP} holds no run of more than 2^19 bytes: go on with `make sweep-optimizers`.")
-    waiting = len(frozen["questions"]) - len(run)
+    left = len(frozen["questions"]) - len(run)
+    waiting = f" {left} of {len(frozen['questions'])} frozen choices still wait for their large runs." if left else ""
     held, lost = [], []
-    figure, axes = plt.subplots(1, len(run), figsize=(5.5 * len(run), 4), squeeze=False)
-    for question, ax in zip(run, axes[0], strict=True):
+    figure, axes = plt.subplots(2, 2, figsize=(11, 8))
+    for question, ax in zip(run, axes.flat, strict=False):
         cell = large[question["task"], question["data"]]
         place = {"optimizer": question["task"], "data": f"{question['data']:.3g}"}
         truth = measured(cell, question["setting"])
@@ -101,8 +103,8 @@ def score(frozen: dict[str, Any], folder: Path) -> str:
     review = ", ".join(frozen["review"]) or "none"
     return (
         f"`{SWEEP}`: {frozen['law']} fitted to {frozen['rows']} runs of at most 2^19 bytes (digest "
-        f"{frozen['digest'][:12]}), both optimizers in one fit. Failed checks: {failed}. To review: {review}. "
-        f"{waiting} of {len(frozen['questions'])} frozen choices still wait for their large runs.\n\n"
+        f"{frozen['digest'][:12]}), both optimizers in one fit. Failed checks: {failed}. To review: {review}."
+        f"{waiting}\n\n"
         "What was lost (1e-3 nats), on a smooth surface through the best of the large runs, and by the nearest setting "
         f"really run:\n\n{markdown(lost)}\n\n"
         f"What the intervals held (90 %):\n\n{markdown(held)}\n\n"
@@ -150,4 +152,5 @@ def _draw(ax: plt.Axes, question: dict[str, Any], cell: pd.DataFrame) -> None:
     best = np.nanmin(cell["loss"])
     ax.set(xscale="log", title=f"{question['task']}, 2^{np.log2(question['data']):.0f} bytes", xlabel="learning rate")
     ax.set(ylabel="loss (nats)", ylim=(min(loss["lower"], best) - 0.02, best + 0.25))
+    log_ticks(ax.xaxis)
     ax.legend(title=f"batch (chosen {question['setting']['batch_size']:.0f})", fontsize=7, title_fontsize=7)

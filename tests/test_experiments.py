@@ -1,20 +1,12 @@
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import hyperlaw as hl
-from experiments.lm import sweep
 from experiments.lm.corpus import Corpus
-from experiments.lm.designs import DESIGNS, AdamGroup, OptimizerGroup, lm_adam, lm_optimizers
+from experiments.lm.designs import OptimizerGroup, lm_adam, lm_optimizers
 from experiments.lm.model import BASE_WIDTH, CONTEXT, VOCABULARY, hidden_params, init, learning_rate_scale
 from experiments.lm.train import OPTIMIZERS, UNTRAINED_LOSS, train
-
-
-def sweep_file(name):
-    """The shipped file of a sweep."""
-    return Path(hl.__file__).parent / "data" / "sweeps" / f"{name}.parquet"
 
 
 @pytest.fixture(scope="module")
@@ -85,61 +77,6 @@ def test_horizon_beyond_the_text_is_refused(corpus):
         train(corpus, 32, 512, [1e-3], [2**30], seed=0)
 
 
-def test_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    tiny = [AdamGroup("small", 32, batch, 0) for batch in (256, 512)]
-    trained = []
-
-    def fake(corpus, width, batch_size, learning_rates, horizons, seed, optimizer, warmup):
-        trained.append(batch_size)
-        if len(trained) == 2:
-            raise KeyboardInterrupt
-        return pd.DataFrame({"batch_size": [batch_size], "loss": [2.0]})
-
-    monkeypatch.setattr(sweep, "train", fake)
-    with pytest.raises(KeyboardInterrupt):
-        sweep.run(tiny, tmp_path, 0, 1)
-    sweep.run(tiny, tmp_path, 0, 1)
-    assert trained == [256, 512, 512]
-    assert sweep.collect(tiny, tmp_path, tmp_path / "all.parquet")["batch_size"].tolist() == [256, 512]
-
-
-def test_optimizer_is_a_column_where_there_are_two(tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep, "train", lambda *args, optimizer, warmup: pd.DataFrame({"width": [16], "loss": [2.0]}))
-    pair = [OptimizerGroup("small", 16, 2048, 0, optimizer) for optimizer in ("adamw", "sgd")]
-    sweep.run(pair, tmp_path / "pair", 0, 1)
-    table = sweep.collect(pair, tmp_path / "pair", tmp_path / "pair.parquet")
-    assert table["optimizer"].tolist() == ["adamw", "sgd"]
-    alone = [AdamGroup("small", 16, 2048, 0)]
-    sweep.run(alone, tmp_path / "alone", 0, 1)
-    assert "optimizer" not in sweep.collect(alone, tmp_path / "alone", tmp_path / "alone.parquet")
-
-
-def test_a_fresh_clone_goes_on_from_the_shipped_file(tmp_path):
-    for name in ("lm_adam", "lm_optimizers"):
-        design, shipped = DESIGNS[name](), sweep_file(name)
-        written = sweep.unpack(design, tmp_path / name, shipped)
-        assert written == len(list((tmp_path / name).glob("*.csv"))) > 0
-        again = sweep.collect(design, tmp_path / name, tmp_path / f"{name}.parquet")
-        pd.testing.assert_frame_equal(again, pd.read_parquet(shipped))
-        assert sweep.unpack(design, tmp_path / name, shipped) == 0
-
-
-def test_a_half_trained_group_is_not_taken(tmp_path):
-    group = AdamGroup("small", 32, 256, 0)
-    whole = pd.read_parquet(sweep_file("lm_adam"))
-    rows = whole[(whole["scale"] == "small") & (whole["width"] == 32) & (whole["batch_size"] == 256)]
-    rows = rows[rows["seed"] == 0]
-    rows.iloc[1:].to_parquet(tmp_path / "part.parquet")
-    assert sweep.unpack([group], tmp_path / "half", tmp_path / "part.parquet") == 0
-    rows.to_parquet(tmp_path / "whole.parquet")
-    assert sweep.unpack([group], tmp_path / "full", tmp_path / "whole.parquet") == 1
-
-
-def test_collecting_nothing_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no finished group under .*: run the sweep first"):
-        sweep.collect(lm_adam(), tmp_path, tmp_path / "all.parquet")
-
-
 def test_design_of_the_optimizers():
     groups = lm_optimizers()
     assert len({g.file for g in groups}) == len(groups) == 55
@@ -172,5 +109,4 @@ def test_shipped_sweep_is_what_the_trainer_makes():
     assert small["params"].nunique() == 2
     assert runs["data"].max() == 4 * small["data"].max()
     assert runs["diverged"].any()
-    expected = sum(len(g.learning_rates) * len(g.horizons) for g in lm_adam())
-    assert len(runs) == expected
+    assert len(runs) == sum(g.rows for g in lm_adam())

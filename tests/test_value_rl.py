@@ -76,36 +76,8 @@ def test_environments_are_alike(task):
     assert (task.steps // train.POINTS) % 8 == 0
 
 
-def test_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    tiny = [sweep.Group("small", "Catch-bsuite", utd, 8) for utd in (0.25, 0.5)]
-    monkeypatch.setattr(sweep, "groups", lambda: tiny)
-    trained = []
-
-    def fake(task, utd, batch_size, learning_rates, seeds):
-        trained.append(utd)
-        if len(trained) == 2:
-            raise KeyboardInterrupt
-        columns = {"task": task.name, "utd": utd, "batch_size": batch_size, "learning_rate": learning_rates}
-        return pd.DataFrame(columns | {"seed": seeds[0], "data": 160, "performance": 0.5})
-
-    monkeypatch.setattr(sweep, "train", fake)
-    with pytest.raises(KeyboardInterrupt):
-        sweep.run(tmp_path, 0, 1)
-    sweep.run(tmp_path, 0, 1)
-    assert trained == [0.25, 0.5, 0.5]
-    table = sweep.collect(tmp_path, tmp_path / "all.parquet")
-    assert not table.duplicated().any()
-    assert table["utd"].unique().tolist() == [0.25, 0.5]
-    assert set(table["learning_rate"]) == set(sweep.LEARNING_RATES)
-
-
 def test_groups_are_run_once_and_only_some_are_withheld():
     groups = sweep.groups()
     assert len({g.file for g in groups}) == len(groups)
     assert {g.utd for g in groups if g.scale == "small"} == {0.25, 0.5, 1, 2, 4, 8}
     assert {g.utd for g in groups if g.scale == "withheld"} == {0.125}
-
-
-def test_collecting_nothing_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no finished group under .*: run the sweep first"):
-        sweep.collect(tmp_path, tmp_path / "all.parquet")

@@ -18,6 +18,11 @@ class Group:
         """Name of the part that holds this group's runs."""
         return "-".join(str(value) for value in asdict(self).values()) + ".csv"
 
+    @property
+    def rows(self) -> int:
+        """One for each learning rate and horizon."""
+        return len(self.learning_rates) * len(self.horizons)
+
 
 class AdamGroup(Group):
     """A group of `lm_adam`: one grid of learning rates for all batch sizes."""
