@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 import hyperlaw as hl
-from experiments.loop_rl import SMALL, THRESHOLDS
+from experiments.loop_rl import tables
 from experiments.page import markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "questions.md"
@@ -95,8 +95,7 @@ def steps_and_examples() -> str:
 
 def slopes_over_utd() -> str:
     """The slopes of the best batch size and learning rate with the updates-to-data ratio."""
-    curves = hl.load_sweep("value_rl")
-    optima = curves.where(curves.frame["utd"].between(*SMALL)).crossings(THRESHOLDS, seed=0).optima()
+    optima, _ = tables()
     fit = hl.fit(hl.laws.UTDHyperparameters(), optima, seed=0)
     rows = [
         {"slope": label, **_row(fit, name), **_failed(fit)}

@@ -24,7 +24,9 @@ EXPLORE_FALLS = 0.25
 Replay = dict[str, jax.Array]
 
 
-def train(task: Task, utd: float, batch_size: int, learning_rates: list[float], seeds: list[int]) -> pd.DataFrame:
+def train(
+    task: Task, utd: float, batch_size: int, learning_rates: list[float], seeds: list[int], points: int = POINTS
+) -> pd.DataFrame:
     """Learning curves of all `learning_rates` and `seeds`.
 
     Parameters
@@ -39,11 +41,13 @@ def train(task: Task, utd: float, batch_size: int, learning_rates: list[float], 
         Of Adam, constant.
     seeds
         Each draws the first weights, the play, the batches and the evaluation; equal seeds start alike.
+    points
+        Logged points of a run. More than `POINTS` make it longer, and the first of them are the same.
 
     Returns
     -------
     DataFrame
-        Columns `task, utd, batch_size, learning_rate, seed, data, performance`: `POINTS` evenly spaced rows a run,
+        Columns `task, utd, batch_size, learning_rate, seed, data, performance`: `points` evenly spaced rows a run,
         the mean undiscounted return of `EPISODES` episodes played without random actions.
     """
     rates, names = (grid.ravel() for grid in np.meshgrid(learning_rates, seeds, indexing="ij"))
@@ -55,23 +59,25 @@ def train(task: Task, utd: float, batch_size: int, learning_rates: list[float], 
             f"utd must be a whole number, or one over a whole number that divides the {interval} steps between "
             f"points; received {utd}."
         )
-    returns = np.asarray(_curves(task, batch_size, plays, updates, jnp.asarray(rates, jnp.float32), keys))
+    returns = np.asarray(_curves(task, batch_size, points, plays, updates, jnp.asarray(rates, jnp.float32), keys))
     return pd.DataFrame(
         {
             "task": task.name,
             "utd": utd,
             "batch_size": batch_size,
-            "learning_rate": np.repeat(rates, POINTS),
-            "seed": np.repeat(names, POINTS),
-            "data": np.tile(interval * np.arange(1, POINTS + 1), len(rates)),
+            "learning_rate": np.repeat(rates, points),
+            "seed": np.repeat(names, points),
+            "data": np.tile(interval * np.arange(1, points + 1), len(rates)),
             "performance": returns.ravel(),
         }
     )
 
 
-@functools.partial(jax.jit, static_argnames=("task", "batch_size"))
-@functools.partial(jax.vmap, in_axes=(None, None, None, None, 0, 0))
-def _curves(task: Task, batch_size: int, plays: int, updates: int, rate: jax.Array, key: jax.Array) -> jax.Array:
+@functools.partial(jax.jit, static_argnames=("task", "batch_size", "points"))
+@functools.partial(jax.vmap, in_axes=(None, None, None, None, None, 0, 0))
+def _curves(
+    task: Task, batch_size: int, points: int, plays: int, updates: int, rate: jax.Array, key: jax.Array
+) -> jax.Array:
     """Returns of a run at its logged points, shape (point,), of all runs at once."""
     interval = task.steps // POINTS
     blocks = interval // plays
@@ -99,15 +105,15 @@ def _curves(task: Task, batch_size: int, plays: int, updates: int, rate: jax.Arr
         carry = jax.lax.fori_loop((n - 1) * blocks, n * blocks, block, carry)
         return carry, _score(task, jax.random.fold_in(key_score, n), carry[0][0])
 
-    carry = jax.lax.fori_loop(0, interval, play, (learner, state, _empty(task, state)))
+    carry = jax.lax.fori_loop(0, interval, play, (learner, state, _empty(task, state, points * interval)))
     untrained = _score(task, jax.random.fold_in(key_score, 0), learner[0])
-    _, returns = jax.lax.scan(point, carry, jnp.arange(1, POINTS))
+    _, returns = jax.lax.scan(point, carry, jnp.arange(1, points))
     return jnp.append(untrained, returns)
 
 
-def _empty(task: Task, state: Any) -> Replay:
-    seen = jnp.zeros((task.steps, len(task.observe(state))))
-    one = jnp.zeros(task.steps)
+def _empty(task: Task, state: Any, steps: int) -> Replay:
+    seen = jnp.zeros((steps, len(task.observe(state))))
+    one = jnp.zeros(steps)
     return {"before": seen, "after": seen, "action": one.astype(int), "reward": one, "ended": one.astype(bool)}
 
 
