@@ -11,6 +11,7 @@ import hyperlaw as hl
 from experiments.page import markdown
 from hyperlaw.data.runs import HYPERPARAMETERS
 from hyperlaw.diagnostics.value_recipes import least_squares_data, separate_regression, shared_regression
+from hyperlaw.plots.style import log_ticks
 
 # Returns of the untrained network, and of a task that is solved, or nearly: tasks that share a law need one unit.
 SOLVED = {
@@ -105,11 +106,13 @@ def score(frozen: dict[str, Any], folder: Path) -> str:
             interval = question["intervals"][name]
             ax.plot([i, i], [interval["lower"], interval["upper"]], color="0.6", lw=6, solid_capstyle="butt")
             ax.plot(i, interval["median"], "k_", ms=14)
-            ax.errorbar(i, optimum[name], optimum[name] * 1.645 * optimum[f"{name}_error"], fmt="o", color="C1", ms=4)
+            value, times = optimum[name], np.exp(1.645 * optimum[f"{name}_error"])
+            ax.errorbar(i, value, [[value - value / times], [value * times - value]], fmt="o", color="C1", ms=4)
     for ax, name in zip(axes, HYPERPARAMETERS, strict=True):
         labels = [f"{q['task'].split('-')[0]}\n{q['utd']:g}" for q in questions]
         ax.set(yscale="log", ylabel=name.replace("_", " "), xticks=range(len(labels)))
         ax.set_xticklabels(labels, fontsize=8)
+        log_ticks(ax.yaxis)
     figure.tight_layout()
     figure.savefig(folder / "rl.png", dpi=110)
     plt.close(figure)

@@ -1,4 +1,8 @@
-"""Runs and fits that many tests ask questions of: each is made once a session."""
+"""Runs and fits that many tests ask questions of: each is made once a session, whatever the number of workers."""
+
+import fcntl
+import os
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -70,6 +74,23 @@ def _few_programs():
 
 
 @pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[], hl.Fit]], hl.Fit]:
+    """Make a fit, or load it where another worker has made it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def load_or_make(name, make):
+        file = folder / f"{name}.nc"
+        with open(folder / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                make().save(file)
+        return hl.load_fit(file)
+
+    return load_or_make
+
+
+@pytest.fixture(scope="session")
 def small() -> hl.Runs:
     """The small scales of the shipped sweep."""
     runs = hl.load_sweep("lm_adam")
@@ -77,15 +98,16 @@ def small() -> hl.Runs:
 
 
 @pytest.fixture(scope="session")
-def fit(small) -> hl.Fit:
+def fit(small, once) -> hl.Fit:
     """StepLaw on them."""
-    return hl.fit(hl.laws.StepLaw(), small, seed=0, progress=False)
+    return once("fit", lambda: hl.fit(hl.laws.StepLaw(), small, seed=0, progress=False))
 
 
 @pytest.fixture(scope="session")
-def rough(small) -> hl.Fit:
+def rough(small, once) -> hl.Fit:
     """TimeTransfer on them, far too few draws: its checks fail."""
-    return hl.fit(hl.laws.TimeTransfer(), small, seed=0, draws=50, warmup=100, progress=False)
+    short = {"draws": 50, "warmup": 100, "progress": False}
+    return once("rough", lambda: hl.fit(hl.laws.TimeTransfer(), small, seed=0, **short))
 
 
 @pytest.fixture(scope="session")
@@ -113,16 +135,15 @@ def recovered(request):
 
 
 @pytest.fixture(scope="session")
-def pooled() -> hl.Fit:
+def pooled(once) -> hl.Fit:
     """StepLaw on three simulated tasks whose learning rates differ."""
     law, frames = hl.laws.StepLaw(), []
     for i, task in enumerate(("adam", "lion", "sgd")):
         truth = TRUTH | {"log_learning_rate": np.log(1e-3) + 0.4 * (i - 1)}
         runs = simulate(law, grid((task,), rates=5, batches=4), seed=i, truth=truth)
         frames.append(runs.frame.assign(task=task))
-    return hl.fit(
-        law, hl.Runs.from_frame(pd.concat(frames, ignore_index=True)), seed=2, draws=250, warmup=300, progress=False
-    )
+    runs = hl.Runs.from_frame(pd.concat(frames, ignore_index=True))
+    return once("pooled", lambda: hl.fit(law, runs, seed=2, draws=250, warmup=300, progress=False))
 
 
 TURN = {"log_peak_rate": np.log(2e-3), "log_noise_scale": np.log(150.0)}

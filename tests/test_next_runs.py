@@ -161,6 +161,9 @@ def test_the_sentence(made, several, capsys):
         found.table.assign(untrusted=0.2), found.candidates, found.draws, found.risk, 1.0, found.attitude
     )
     assert "Of 2 of the runs more than a tenth of the simulated outcomes" in doubtful.sentence
+    assert "new cells" not in found.sentence
+    new = ask(made, several.assign(data=6.4e9), n=2)
+    assert "In 1 of the new cells fewer than 3 learning rates are named, which `hl.update` refuses" in new.sentence
 
 
 def test_tasks(several):

@@ -80,4 +80,4 @@ def test_groups_are_run_once_and_only_some_are_withheld():
     groups = sweep.groups()
     assert len({g.file for g in groups}) == len(groups)
     assert {g.utd for g in groups if g.scale == "small"} == {0.25, 0.5, 1, 2, 4, 8}
-    assert {g.utd for g in groups if g.scale == "withheld"} == {0.125}
+    assert {g.utd for g in groups if g.scale == "withheld"} == {0.05, 0.125}

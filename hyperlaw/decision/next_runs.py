@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from hyperlaw.data.checks import MIN_LEARNING_RATES
 from hyperlaw.data.runs import HYPERPARAMETERS, SCALES
 from hyperlaw.decision.pareto_weights import pareto_weights
 from hyperlaw.decision.preposterior import (
@@ -82,7 +83,18 @@ class NextRuns:
                 "represent (Pareto k above 0.7) and were counted in part: the reduction is too low. Make the first "
                 "runs, update the fit and ask again."
             )
+        if thin := self._thin_cells():
+            words += (
+                f" In {thin} of the new cells fewer than {MIN_LEARNING_RATES} learning rates are named, which "
+                "`hl.update` refuses: make more runs there."
+            )
         return words
+
+    def _thin_cells(self) -> int:
+        """How many cells that were not fitted would hold too few learning rates for a table of runs."""
+        new = self.table[self.table["new_cell"]]
+        cell = [name for name in (*SCALES, "task") if name in new]
+        return int((new.groupby(cell)["learning_rate"].nunique() < MIN_LEARNING_RATES).sum()) if len(new) else 0
 
     def __repr__(self) -> str:
         return f"{self.table.to_string(float_format='{:.3g}'.format)}\n{self.sentence}"
