@@ -16,12 +16,7 @@ from experiments.loop_rl import tables
 from experiments.page import markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "evidence" / "questions.md"
-HEAD = """# What the shipped sweeps say of the field's questions
-
-    python -m experiments.questions
-
-Posterior medians and 90 % intervals.
-"""
+MARK = "<!-- answers -->\n"
 LOSSES = [1.0, 0.5, 0.2, 0.1, 0.05, 0.02]
 
 
@@ -147,7 +142,7 @@ def sections() -> dict[str, Callable[[], str]]:
 
 
 def main(parts: Path) -> None:
-    """Answer what has no answer under `parts` yet, and write the page after each."""
+    """Answer what has no answer under `parts` yet, and write the page after each, below what a person wrote."""
     parts.mkdir(parents=True, exist_ok=True)
     answers = sections()
     for name, answer in answers.items():
@@ -155,7 +150,8 @@ def main(parts: Path) -> None:
         if not part.exists():
             part.write_text(answer())
         done = [parts / f"{other}.md" for other in answers]
-        PAGE.write_text("\n".join([HEAD, *(file.read_text() for file in done if file.exists())]))
+        above, mark, _ = PAGE.read_text().partition(MARK)
+        PAGE.write_text("\n".join([above + mark, *(file.read_text() for file in done if file.exists())]))
         jax.clear_caches()  # many programs in one process exhaust the compiler's memory
 
 
