@@ -80,10 +80,10 @@ def freeze() -> dict[str, Any]:
 
 def score(frozen: dict[str, Any], folder: Path) -> str:
     """Markdown: each choice and interval beside the runs at the withheld ratios; a picture into `folder`."""
-    curves = curves_of(0, SMALL[0] * 0.99)
+    questions = frozen["questions"]
+    ratios = [question["utd"] for question in questions]
+    curves = curves_of(min(ratios), max(ratios))
     frame, held, lost = curves.frame, [], []
-    run = set(zip(frame["task"], frame["utd"], strict=True))
-    questions = [question for question in frozen["questions"] if (question["task"], question["utd"]) in run]
     figure, axes = plt.subplots(1, 2, figsize=(13, 4))
     for i, question in enumerate(questions):
         task, utd = question["task"], question["utd"]

@@ -39,5 +39,5 @@ def test_the_page_is_what_the_shipped_sweeps_say(tmp_path, name):
     assert NUMBER.sub("#", said).split() == NUMBER.sub("#", written).split()
     numbers = [[float(number) for number in NUMBER.findall(text)] for text in (said, written)]
     assert len(numbers[0]) > 100
-    assert numbers[0] == pytest.approx(numbers[1], rel=0.02, abs=0.02)
+    assert numbers[0] == pytest.approx(numbers[1], rel=0.02, abs=1e-6)
     assert (tmp_path / f"{name}.png").exists()
