@@ -3,17 +3,26 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# Programs compiled once are kept here, so that a second run starts at once.
+# Programs compiled once are kept here, however small, so that a second run (and a second worker) starts at once.
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
-.PHONY: demo test lint types sweep sweep-optimizers digits value-rl backtest calibrate laws closed-loop
+.PHONY: demo test test-slow test-all lint types sweep sweep-optimizers digits value-rl backtest calibrate laws closed-loop
 
 demo: $(READY)
 	$(BIN)/hyperlaw demo
 
 # Programs are compiled at a lower level of optimisation: here compiling costs more than running.
+TEST := XLA_FLAGS=--xla_backend_optimization_level=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(READY)
-	XLA_FLAGS=--xla_backend_optimization_level=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(TEST) -m "not slow"
+
+# What refits by the dozen, and the longer notebooks.
+test-slow: $(READY)
+	$(TEST) -m slow
+
+test-all: test test-slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -19,13 +19,14 @@ from public_sweep import load
 from rich.progress import track
 
 import hyperlaw as hl
-from hyperlaw.diagnostics.recipes import RECIPES
+from hyperlaw.diagnostics.baselines.settings import RECIPES
 
 ROOT = Path(__file__).parents[1]
 SPARSE = (8, 16, 32)
 SCORED_BY = (
-    "inference/sampler.py", "inference/refit.py", "inference/predict.py", "diagnostics/score.py",
-    "diagnostics/measured.py", "diagnostics/recipes.py", "data/local_surface.py",
+    "inference/sampler.py", "inference/refit.py", "inference/predict.py", "inference/cells.py",
+    "diagnostics/score_settings.py", "diagnostics/ground_truth.py", "diagnostics/baselines/settings.py",
+    "data/estimators/local_surface.py",
 )  # fmt: skip
 SPLITS = {"published": ("largest", "largest:2"), "lm_adam": ("largest",)}
 TITLES = {
@@ -59,7 +60,7 @@ def parts(runs: dict[str, hl.Runs], repeats: int) -> list[tuple[str, str, int | 
 def code() -> str:
     """Digest of the package's code: results of other code are not mixed in."""
     package = ROOT / "hyperlaw"
-    files = [*sorted((package / "models").glob("*.py")), *(package / name for name in SCORED_BY)]
+    files = [*sorted((package / "models").rglob("*.py")), *(package / name for name in SCORED_BY)]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 

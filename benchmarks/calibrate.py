@@ -15,7 +15,7 @@ import law_page
 
 import hyperlaw as hl
 from hyperlaw.inference.example import example
-from hyperlaw.models import LAWS
+from hyperlaw.models.laws import LAWS
 
 FOLDER = Path(__file__).parents[1] / "build" / "calibrate"
 

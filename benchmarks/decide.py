@@ -29,9 +29,9 @@ def main() -> None:
     fit, at = hl.load_fit(options.fit), {"params": options.params, "data": options.data}
     rng = np.random.default_rng(0)
     fitted, _ = part("law", fit, at)
-    optimum = {"learning_rate": fitted.log_learning_rate, "batch_size": fitted.log_batch_size}
     candidates = {
-        name: np.exp(np.median(logs) + 0.3 * rng.standard_normal(options.candidates)) for name, logs in optimum.items()
+        name: np.exp(np.median(fitted.optimum[name]) + 0.3 * rng.standard_normal(options.candidates))
+        for name in ("learning_rate", "batch_size")
     }
     print(f"{options.candidates} candidates x {len(fitted)} draws; before: {_peak():.2f} GB")
     for _ in range(2):

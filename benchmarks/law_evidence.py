@@ -16,11 +16,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import hyperlaw as hl
+from hyperlaw.inference.bands import moving
 from hyperlaw.inference.example import example
 from hyperlaw.inference.simulate import simulate, simulated_table
-from hyperlaw.inference.value_bands import moving
-from hyperlaw.models import LAWS
 from hyperlaw.models.law import Law
+from hyperlaw.models.laws import LAWS
 from hyperlaw.plots.style import BLUE, ORANGE, log_ticks
 from hyperlaw.plots.values import NAMES
 
@@ -30,7 +30,7 @@ def prior(name: str) -> None:
     law, table, real = _with_table(name)
     found = hl.prior_predict(law, table, seed=0)
     figure = (
-        hl.plots.losses(found, group="prior") if law.table == "runs" else _prior_picture(law, found.table, table, real)
+        hl.plots.losses(found, group="prior") if "runs" in law.tables else _prior_picture(law, found.table, table, real)
     )
     law_page.save(figure, f"{name}_prior.png")
     seen = "as measured" if real else "of an example; its values only place the priors"
@@ -76,7 +76,7 @@ def _with_table(name: str) -> tuple[Law, object, bool]:
     try:
         if name in law_real.TABLES:
             table = law_real.TABLES[name]()
-            return LAWS[name]().of(table.kind), table, True
+            return LAWS[name](), table, True
     except LookupError as error:
         print(f"{name}: {error}")
     return LAWS[name](), example(LAWS[name]()), False

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 import hyperlaw as hl
-from hyperlaw.models import LAWS
+from hyperlaw.models.laws import LAWS
 from hyperlaw.plots.style import BLUE, GREY, ORANGE
 
 DOCS = Path(__file__).parents[1] / "docs" / "laws"
@@ -38,24 +38,19 @@ def write_equation(name: str) -> None:
     law = LAWS[name]
     text = inspect.getdoc(importlib.import_module(law.__module__)) or ""
     write(name, "equation", f"`hl.laws.{name}`. {law.__doc__.splitlines()[0]}\n\n```\n{text}\n```")
-    own = [p.name for p in law().own_parameters]
-    table = law().parameters
-    shown = table.loc[[n for n in table.index if n in own or law.tables[0] != "runs"]]
-    note = (
-        ""
-        if law.tables[0] != "runs"
-        else "\n\nThose of the loss surface, shared by all laws of runs: [runs.md](runs.md)."
-    )
-    write(name, "parameters", markdown(shown.reset_index()) + note)
+    of_runs = law.tables[0] == "runs"
+    table = law().parameters if of_runs else hl.likelihood(law(), law.tables[0]).parameters
+    note = "\n\nThose of the loss surface, shared by all laws of runs: [runs.md](runs.md)." if of_runs else ""
+    write(name, "parameters", markdown(table.reset_index()) + note)
 
 
 def write_surface() -> None:
     """The loss surface, from its module, and its parameters for laws of parameters and data."""
-    text = inspect.getdoc(importlib.import_module("hyperlaw.models.surface")) or ""
+    text = inspect.getdoc(importlib.import_module("hyperlaw.models.likelihoods.surface")) or ""
     write("runs", "equation", f"```\n{text}\n```")
     law = LAWS["StepLaw"]()
     own = [p.name for p in law.own_parameters]
-    write("runs", "parameters", markdown(law.parameters.drop(index=own).reset_index()))
+    write("runs", "parameters", markdown(hl.likelihood(law, "runs").parameters.drop(index=own).reset_index()))
 
 
 def write_calibration(name: str, found: hl.Calibration) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import public_tables as tables
 
 import hyperlaw as hl
-from hyperlaw.models import LAWS
+from hyperlaw.models.laws import LAWS
 
 L = hl.laws
 STEPS = ("StepsExamples", "CriticalBatchLoss", "CriticalBatchData", "CriticalBatchParams")

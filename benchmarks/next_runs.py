@@ -22,7 +22,9 @@ import pandas as pd
 import xarray as xr
 
 import hyperlaw as hl
-from hyperlaw.diagnostics.measured import measured
+from hyperlaw.diagnostics.ground_truth import ground_truth
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.inference.predict import predict
 from hyperlaw.inference.refit import quality, refit
 from hyperlaw.risk import choose
 
@@ -86,7 +88,7 @@ def on_a_grid(pool: pd.DataFrame, first: pd.DataFrame, budget: float) -> np.ndar
     return np.array(labels)
 
 
-def fitted(small: hl.Runs, keep: np.ndarray, rng: np.random.Generator, seed: int) -> hl.Fit:
+def fitted(small: hl.Runs, keep: np.ndarray, rng: np.random.Generator, seed: int) -> Posterior:
     """StepLaw on the runs `keep`, among as many others that it is not shown as make every table of one shape."""
     index = small.frame.index
     size = EACH * len(small.cells) + MORE
@@ -95,22 +97,22 @@ def fitted(small: hl.Runs, keep: np.ndarray, rng: np.random.Generator, seed: int
     return refit(hl.laws.StepLaw(), table, seed=seed, keep=pd.Series(table.frame.index.isin(keep), table.frame.index))
 
 
-def joined(first: hl.Fit, second: hl.Fit) -> hl.Fit:
+def joined(first: Posterior, second: Posterior) -> Posterior:
     """The chains of two fits that differ in the seed: `next_runs` needs more draws than one refit has."""
-    posteriors = [fit.tree["posterior"].dataset for fit in (first, second)]
+    posteriors = [fit.draws for fit in (first, second)]
     both = xr.concat([posteriors[0], posteriors[1].assign_coords(chain=posteriors[1]["chain"] + 2)], dim="chain")
     tree = xr.DataTree.from_dict({"posterior": both})
     tree.attrs = dict(first.tree.attrs)
     return replace(first, tree=tree)
 
 
-def scored(fit: hl.Fit, withheld: pd.DataFrame) -> dict[str, float]:
+def scored(fit: Posterior, withheld: pd.DataFrame) -> dict[str, float]:
     """The choice at the target, its risk as the fit sees it, and what it lost on the runs made there."""
-    draws = fit.predict(TARGET).draws
+    draws = predict(fit, TARGET).draws
     regret = draws["regret"].stack(sample=("chain", "draw")).transpose("sample", "candidate").values
     best, risks = choose(RISK, regret)
     setting = {name: float(draws[name].values[best]) for name in ("learning_rate", "batch_size")}
-    truth = measured(withheld, setting)
+    truth = ground_truth(withheld, setting)
     return setting | {
         "risk": float(risks[best]), "regret": truth.regret_surface, "regret_nearest": truth.regret_nearest,
     }  # fmt: skip
@@ -131,7 +133,10 @@ def repeat_of(number: int, runs: hl.Runs) -> list[dict[str, Any]]:
     clock = time.process_time()
     pool = small.frame.drop(index=first)
     draws = joined(fit, fitted(small, first, rng, seed=1000 + number))
-    asked = hl.next_runs(draws, TARGET, candidates=pool, n=MORE, risk=RISK, cost="runs", seed=number, progress=False)
+    asked = hl.next_runs(
+        draws, TARGET, candidates=pool, n=MORE, risk=RISK, cost="runs", seed=number, progress=False,
+        despite="a refit holds nothing to check",
+    )  # fmt: skip
     asking = time.process_time() - clock
     budget = float(compute(asked.table).sum())
     chosen = {

@@ -10,9 +10,9 @@ import pandas as pd
 import hyperlaw as hl
 from experiments.lm.designs import lm_optimizers
 from experiments.page import markdown
-from hyperlaw.data.runs import HYPERPARAMETERS
-from hyperlaw.diagnostics.measured import measured
-from hyperlaw.diagnostics.recipes import RECIPES
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.diagnostics.baselines.settings import RECIPES
+from hyperlaw.diagnostics.ground_truth import ground_truth
 from hyperlaw.plots.style import log_ticks
 
 SWEEP = "lm_optimizers"
@@ -77,7 +77,7 @@ def score(frozen: dict[str, Any], folder: Path) -> str:
     for question, ax in zip(run, axes.flat, strict=False):
         cell = large[question["task"], question["data"]]
         place = {"optimizer": question["task"], "data": f"{question['data']:.3g}"}
-        truth = measured(cell, question["setting"])
+        truth = ground_truth(cell, question["setting"])
         for name, interval in question["intervals"].items():
             value = truth.optimum[name]
             inside = interval["lower"] <= value <= interval["upper"]
@@ -125,7 +125,7 @@ def _settings(task: str) -> pd.DataFrame:
 
 
 def _lost(cell: pd.DataFrame, setting: dict[str, float]) -> dict[str, str]:
-    truth = measured(cell, setting)
+    truth = ground_truth(cell, setting)
     return {name: f"{setting[name]:.3g}" for name in HYPERPARAMETERS} | {
         "regret": f"{1e3 * truth.regret_surface:.1f}",
         "of the nearest": f"{1e3 * truth.regret_nearest:.1f}",

@@ -9,8 +9,8 @@ import pandas as pd
 
 import hyperlaw as hl
 from experiments.page import markdown
-from hyperlaw.data.runs import HYPERPARAMETERS
-from hyperlaw.diagnostics.value_recipes import least_squares_data, separate_regression, shared_regression
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.diagnostics.baselines.values import least_squares_data, separate_regression, shared_regression
 from hyperlaw.plots.style import log_ticks
 
 # Returns of the untrained network, and of a task that is solved, or nearly: tasks that share a law need one unit.

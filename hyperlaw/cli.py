@@ -29,6 +29,7 @@ def demo(
 @app.command()
 def fit(
     table: Annotated[Path, typer.Argument(help="CSV or Parquet file, one row a run.")],
+    *,
     out: Annotated[Path, typer.Option(help="Where the fit is written (netCDF).")],
     law: Annotated[str, typer.Option(help="A law of hl.laws.")] = "StepLaw",
     seed: Seed = 0,
@@ -43,7 +44,7 @@ def fit(
 ) -> None:
     """Fit a law to a table of runs, print its checks, and save it."""
     import hyperlaw as hl
-    from hyperlaw.models import LAWS
+    from hyperlaw.models.laws import LAWS
 
     if law not in LAWS:
         raise typer.BadParameter(f"{law!r} is no law; the laws are: {', '.join(LAWS)}.", param_hint="--law")
@@ -66,6 +67,7 @@ def fit(
 @app.command()
 def decide(
     saved: Annotated[Path, typer.Argument(help="A fit that `hyperlaw fit` wrote.")],
+    *,
     at: Annotated[list[str], typer.Option(help="Target, e.g. --at params=7e9 --at data=1.4e12.")],
     risk: Annotated[
         str, typer.Option(help="mean, worst, cvar:Q or quantile:Q (Q from 0 to 1), or entropic:A: of the regret.")

@@ -5,13 +5,14 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from hyperlaw import laws
 from hyperlaw.data.sweeps import load_sweep
 from hyperlaw.decision.choice import Choice
 from hyperlaw.decision.decide import decide
+from hyperlaw.diagnostics.check import Status
 from hyperlaw.diagnostics.compare import compare
-from hyperlaw.diagnostics.measured import measured
-from hyperlaw.inference.fit import fit
+from hyperlaw.diagnostics.ground_truth import ground_truth
+from hyperlaw.fits import fit
+from hyperlaw.models import laws
 from hyperlaw.risk import CVaR
 
 SMALL = 2**20
@@ -51,7 +52,7 @@ def demo(folder: Path, seed: int) -> Choice:
         checks = fitted.check()
         status = checks.table["status"].value_counts()
         console.print(f"{name}: checks {', '.join(f'{n} {s}' for s, n in status.items())}")
-        for _, row in checks.table[checks.table["status"] != "PASS"].iterrows():
+        for _, row in checks.table[checks.table["status"] != Status.PASS].iterrows():
             console.print(
                 f"  {row['status']} {row['check']} = {row['value']:.3g} ({row['threshold']}). {row['advice']}"
             )
@@ -63,7 +64,7 @@ def demo(folder: Path, seed: int) -> Choice:
     console.print(f"{best}: {choice.explain()}\n")
     console.print("The choice, beside what the large runs measured (losses and regrets in nats; intervals 90 %):")
     console.print(against(choice, withheld).to_string(index=False, float_format="{:.4g}".format), "\n")
-    truth = measured(withheld, choice.setting)
+    truth = ground_truth(withheld, choice.setting)
     console.print(
         f"Best of the {len(withheld)} large runs: learning_rate {truth.best['learning_rate']:.3g}, batch_size "
         f"{truth.best['batch_size']:.0f}, loss {truth.best['loss']:.4f}. The measured setting nearest to the choice "
@@ -81,7 +82,7 @@ def against(choice: Choice, withheld: pd.DataFrame) -> pd.DataFrame:
 
     The measured optimum is the minimum of a quadratic in logs through the best runs.
     """
-    truth = measured(withheld, choice.setting)
+    truth = ground_truth(withheld, choice.setting)
     intervals = pd.concat([choice.intervals, choice.loss.to_frame("loss").T])
     rows = []
     for name, interval in intervals.iterrows():

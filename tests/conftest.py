@@ -1,8 +1,15 @@
-"""Runs and fits that many tests ask questions of: each is made once a session, whatever the number of workers."""
+"""Runs and fits that many tests ask questions of: each is made once a session, whatever the number of workers.
+
+Compiling is most of what tests cost. So fits here have one of two settings of the sampler (those of `refit`, and as
+many chains and draws as checks need with the same compiled program), and few shapes of tables: 6 cells of some 210
+runs, real or simulated, share one program a law.
+"""
 
 import fcntl
+import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,13 +20,12 @@ from numpyro.infer import Predictive
 
 import hyperlaw as hl
 from hyperlaw.inference.example import example
-from hyperlaw.models import LAWS
-from hyperlaw.models.design import design
-from hyperlaw.models.meet import pivot_of
-from hyperlaw.models.points import centred
+from hyperlaw.models.law import LAWS
 
 SMALL = 2**20
 TARGET = {"params": 98304, "data": 2**22}
+# As many draws as checks ask for, with the compiled program of `refit`.
+CHECKED = {"chains": 4, "draws": 1000, "warmup": 400, "target_accept": 0.95, "progress": False}
 
 
 def grid(tasks=("all",), sizes=(1e6, 4e6), data=(1e8, 4e8, 1.6e9), rates=7, batches=5) -> pd.DataFrame:
@@ -36,16 +42,17 @@ def grid(tasks=("all",), sizes=(1e6, 4e6), data=(1e8, 4e8, 1.6e9), rates=7, batc
 
 
 TRUTH = {
-    "floor": 2.5, "floor_spread": 0.01, "sharpness_learning_rate": 0.05, "sharpness_batch_size": 0.02,
+    "optimal_loss": 2.5, "cell_sd_optimal_loss": 0.01, "sharpness_learning_rate": 0.05, "sharpness_batch_size": 0.02,
     "skew_learning_rate": 0.5, "skew_batch_size": 0.1, "saturation": 2.0, "noise": 0.005, "noise_growth": 0.1,
-    "floor_coupling": -1.0, "tail": 8.0, "spread_learning_rate": 0.08, "spread_batch_size": 0.08,
-    "cliff": 3.0, "cliff_width": 0.3,
+    "optimal_loss_coupling": -1.0, "tail": 8.0, "cell_sd_learning_rate": 0.08, "cell_sd_batch_size": 0.08,
+    "divergence_threshold": 3.0, "divergence_width": 0.3,
     "exponent_data": 0.45, "exponent_params": 0.05, "log_batch_size": np.log(2.0**15),
     "log_learning_rate": np.log(1e-3), "rate_exponent_params": -0.3, "rate_exponent_data": -0.1,
     "ridge_small_batch": 0.6, "ridge_large_batch": 0.0, "log_critical_ratio": 1.0, "critical_exponent_data": 0.6,
     "log_peak_rate": np.log(1.5e-3), "exponent_compute": 0.3, "rate_exponent_compute": -0.1,
-    "floor_slope_params": 0.1, "floor_slope_data": 0.15, "floor_exponent_params": 0.2, "floor_exponent_data": 0.2,
-    "floor_bend_params": 0.0, "floor_bend_data": 0.02,
+    "optimal_loss_slope_params": 0.1, "optimal_loss_slope_data": 0.15,
+    "optimal_loss_exponent_params": 0.2, "optimal_loss_exponent_data": 0.2,
+    "optimal_loss_bend_params": 0.0, "optimal_loss_bend_data": 0.02,
     "sharpness_rate_exponent_params": 0.0, "sharpness_rate_exponent_data": -0.1,
     "sharpness_batch_exponent_params": 0.0, "sharpness_batch_exponent_data": -0.1,
 }  # fmt: skip
@@ -54,23 +61,33 @@ TRUTH = {
 def simulate(law, frame, seed, truth=TRUTH) -> hl.Runs:
     """Runs at the settings of `frame`, drawn from the law's own model at `truth`."""
     runs = hl.Runs.from_frame(frame)
-    arrays = design(runs, law.covariates)
-    known = {p.name: np.asarray(truth[p.name])[None] for p in law.parameter_list}
+    model = hl.likelihood(law, runs)
+    known = {p.name: np.asarray(truth[p.name])[None] for p in model.parameter_list}
     with jax.enable_x64(True):
         # The observed sites are drawn anew: blank losses, no run known to have diverged.
-        drawn = Predictive(handlers.uncondition(law.model), known, return_sites=["loss", "diverged"])(
-            jax.random.key(seed), arrays
+        drawn = Predictive(handlers.uncondition(model.model), known, return_sites=["loss", "diverged"])(
+            jax.random.key(seed), model.design(runs)
         )
-    return hl.Runs.from_frame(
-        frame.assign(loss=np.asarray(drawn["loss"][0]), diverged=np.asarray(drawn["diverged"][0]).astype(bool))
-    )
+    loss, lost = (np.asarray(drawn[name][0])[: len(runs)] for name in ("loss", "diverged"))
+    return hl.Runs.from_frame(frame.assign(loss=loss, diverged=lost.astype(bool)))
+
+
+# Files that make fits of their own come first, so that one worker makes the shared ones meanwhile.
+FIRST = ("test_backtest.py", "test_own_law.py", "test_value_batch.py", "test_models.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Order the files; those of one place stay in theirs."""
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _few_programs():
-    """Compiled programs are dropped after each file: with all of them in one process, XLA runs out of mappings."""
+    """Compiled programs are dropped when they are many: each holds mappings of memory, which Linux counts (65,530)."""
     yield
-    jax.clear_caches()
+    mappings = Path("/proc/self/maps")
+    if not mappings.exists() or mappings.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
@@ -92,22 +109,24 @@ def once(tmp_path_factory) -> Callable[[str, Callable[[], hl.Fit]], hl.Fit]:
 
 @pytest.fixture(scope="session")
 def small() -> hl.Runs:
-    """The small scales of the shipped sweep."""
+    """A part of the small scales of the shipped sweep: three horizons, every second learning rate, one seed."""
     runs = hl.load_sweep("lm_adam")
-    return runs.where(runs.frame["data"] <= SMALL)
+    frame = runs.frame
+    rates = np.unique(frame["learning_rate"])[::2]
+    horizons = [2**16, 2**18, SMALL]
+    return runs.where(frame["data"].isin(horizons) & frame["learning_rate"].isin(rates) & (frame["seed"] == 0))
 
 
 @pytest.fixture(scope="session")
 def fit(small, once) -> hl.Fit:
     """StepLaw on them."""
-    return once("fit", lambda: hl.fit(hl.laws.StepLaw(), small, seed=0, progress=False))
+    return once("fit", lambda: hl.fit(hl.laws.StepLaw(), small, seed=0, **CHECKED))
 
 
 @pytest.fixture(scope="session")
 def rough(small, once) -> hl.Fit:
-    """TimeTransfer on them, far too few draws: its checks fail."""
-    short = {"draws": 50, "warmup": 100, "progress": False}
-    return once("rough", lambda: hl.fit(hl.laws.TimeTransfer(), small, seed=0, **short))
+    """StepLaw on them, far too few draws: its checks fail."""
+    return once("rough", lambda: hl.fit(hl.laws.StepLaw(), small, seed=0, **CHECKED | {"draws": 50}))
 
 
 @pytest.fixture(scope="session")
@@ -126,12 +145,16 @@ def example_of(law, tasks):
     return table.where(table.frame["task"].isin(table.tasks[:tasks]))
 
 
-@pytest.fixture(scope="session", params=RUNS_LAWS)
+# The law whose program no other test compiles is left to the slow tests.
+SOME_SLOW = [pytest.param(name, marks=pytest.mark.slow if name == "ComputeLaw" else ()) for name in RUNS_LAWS]
+
+
+@pytest.fixture(scope="session", params=SOME_SLOW)
 def recovered(request):
     """Every law of runs, the runs simulated from it at TRUTH, and its fit to them."""
     law = LAWS[request.param]()
     runs = simulate(law, grid(), seed=1)
-    return law, runs, hl.fit(law, runs, seed=1, progress=False)
+    return law, runs, hl.fit(law, runs, seed=1, **CHECKED)
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +166,15 @@ def pooled(once) -> hl.Fit:
         runs = simulate(law, grid((task,), rates=5, batches=4), seed=i, truth=truth)
         frames.append(runs.frame.assign(task=task))
     runs = hl.Runs.from_frame(pd.concat(frames, ignore_index=True))
-    return once("pooled", lambda: hl.fit(law, runs, seed=2, draws=250, warmup=300, progress=False))
+    return once("pooled", lambda: hl.fit(law, runs, seed=2, **CHECKED))
+
+
+@pytest.fixture(scope="session")
+def value_fit(once) -> Callable[[str], hl.Fit]:
+    """A fit of measured values by the name of its law, one of `value_fits.FITTED`."""
+    from value_fits import fit_of
+
+    return functools.cache(lambda name: once(f"value-{name}", lambda: fit_of(name)))
 
 
 TURN = {"log_peak_rate": np.log(2e-3), "log_noise_scale": np.log(150.0)}
@@ -191,9 +222,10 @@ def measure(law, table, seed, *, apart=None, scatter=0.03, error=0.03, truth=Non
     task = frame["task"].map(table.tasks.index).to_numpy()
     p = VALUE_TRUTH[law.name] | (truth or {})
     p |= {name: p[name] + np.asarray(offsets)[task] for name, offsets in (apart or {}).items()}
-    x = centred(frame, law, pivot_of(law, table))
+    model = hl.likelihood(law, table)
+    x = model.centred(frame, model.pivot(frame))
     cell = frame.groupby(["task", *law.logged]).ngroup().to_numpy()
-    own = 0.03 * rng.standard_normal(cell.max() + 1)[cell] if law.table == "crossings" else 0.0
+    own = 0.03 * rng.standard_normal(cell.max() + 1)[cell] if table.kind == "crossings" else 0.0
     luck = rng.standard_normal((2, len(frame)))
     luck[1] = 0.6 * luck[0] + 0.8 * luck[1]  # learning rate and batch size of a cell err together
     batch = np.log(frame["batch_size"].to_numpy()) if "batch_size" in frame else np.zeros(len(frame))
@@ -201,7 +233,7 @@ def measure(law, table, seed, *, apart=None, scatter=0.03, error=0.03, truth=Non
         mean = np.asarray(law.log_value(name, p, x, batch), float)
         batch = mean if name == "batch_size" else batch
         frame[name] = np.exp(mean + own + error * lucky + scatter * rng.standard_t(4, len(frame)))
-        frame[f"{name}_error" if law.table == "optima" else "error"] = error
+        frame[f"{name}_error" if table.kind == "optima" else "error"] = error
     if "correlation" in frame:
         frame["correlation"] = 0.6
     if "reached" in frame:

@@ -1,9 +1,12 @@
+import functools
 import json
 
+import numpy as np
 import pytest
-from conftest import grid
+from conftest import CHECKED, TARGET, grid
 from typer.testing import CliRunner
 
+import hyperlaw as hl
 from hyperlaw.cli import app
 
 run = CliRunner().invoke
@@ -21,18 +24,34 @@ def test_decide_from_a_saved_fit(fit, tmp_path):
     bounds = ["--at-most", "steps=1.5e4", "--batch-multiple-of", "64", "--max-diverge", "0.05", "--risk", "mean"]
     said = run(app, ["decide", str(tmp_path / "fit.nc"), *target, *bounds, "--json"])
     told = json.loads(said.stdout)
-    assert told["setting"]["batch_size"] == 320
+    batch = told["setting"]["batch_size"]
+    assert batch % 64 == 0
+    assert TARGET["data"] / batch <= 15_000
     assert told["risk"] == "Mean()"
     constraints = ["AtMost(steps, 15000)", "OneOf(batch_size, multiples_of=64)", "Chance(diverge, at_most=0.05)"]
     assert told["subject_to"] == constraints
 
 
-def test_fit_a_csv(small, tmp_path):
+def test_fit_a_csv(small, rough, tmp_path, monkeypatch):
+    """Far too few draws: the checks fail, which the exit status says."""
+    monkeypatch.setattr(hl, "fit", functools.partial(hl.fit, **CHECKED | {"draws": 50}))
     small.frame.drop(columns="cell").to_csv(tmp_path / "runs.csv", index=False)
-    said = run(app, ["fit", str(tmp_path / "runs.csv"), "--out", str(tmp_path / "fit.nc"), "--seed", "3"])
-    assert said.exit_code == 0, said.output
+    said = run(app, ["fit", str(tmp_path / "runs.csv"), "--out", str(tmp_path / "fit.nc"), "--seed", "0"])
+    assert said.exit_code == 1, said.output
+    assert "FAIL" in said.output
+    again = hl.load_fit(tmp_path / "fit.nc")
+    for name, draws in rough.draws.items():  # the same fit, made in Python
+        np.testing.assert_array_equal(again.draws[name].values, draws.values)
+
+
+def test_a_fit_that_passes_its_checks_exits_with_zero(fit, tmp_path, monkeypatch):
+    monkeypatch.setattr(hl, "fit", lambda *_, **__: fit)
+    grid().to_csv(tmp_path / "runs.csv", index=False)
+    said = run(app, ["fit", str(tmp_path / "runs.csv"), "--out", str(tmp_path / "fit.nc")])
+    assert said.exit_code == (0 if fit.check().ok else 1), said.output
     assert "R-hat" in said.output
-    assert (tmp_path / "fit.nc").exists()
+    assert repr(fit) in said.output
+    assert hl.load_fit(tmp_path / "fit.nc").seed == fit.seed
 
 
 @pytest.mark.parametrize(

@@ -13,38 +13,40 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 import hyperlaw as hl
-from hyperlaw.diagnostics import held_out
-from hyperlaw.diagnostics.by_run import by_run, densities
-from hyperlaw.inference.fit import Fit
+from hyperlaw.diagnostics import refit_cv
+from hyperlaw.diagnostics.psis_loo import densities, matched, psis_loo
+from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.refit import refit
 
 OUTLIER = 22
+# Where the errors of importance sampling have a finite variance.
+TRUSTED = 0.5
 
 
 @pytest.fixture(scope="module")
 def swayed() -> hl.Runs:
-    """45 runs at three scales, one of them a nat worse than its neighbours."""
-    runs = simulate(hl.laws.StepLaw(), grid(sizes=(1e6,), rates=5, batches=3), seed=1)
+    """60 runs in four cells, one of them a nat worse than its neighbours."""
+    runs = simulate(hl.laws.StepLaw(), grid(data=(1e8, 4e8), rates=5, batches=3), seed=1)
     frame = runs.frame
     frame.iloc[OUTLIER, frame.columns.get_loc("loss")] += 1.0
     return hl.Runs.from_frame(frame)
 
 
 @pytest.fixture(scope="module")
-def pair(swayed) -> dict[str, Fit]:
+def pair(swayed) -> dict[str, Posterior]:
     """StepLaw, and the same with losses that may not fall with data."""
-    level = {"floor_slope_data": dist.LogNormal(np.log(1e-3), 0.01)}
-    laws = {"falling": hl.laws.StepLaw(), "level": hl.laws.StepLaw(level)}
-    return {name: refit(law, swayed, seed=0) for name, law in laws.items()}
+    level = {"optimal_loss_slope_data": dist.LogNormal(np.log(1e-3), 0.01)}
+    models = {"falling": hl.laws.StepLaw(), "level": hl.likelihood(hl.laws.StepLaw(), swayed, priors=level)}
+    return {name: refit(model, swayed, seed=0) for name, model in models.items()}
 
 
-def made_up(runs, seed, diverging=0) -> Fit:
+def made_up(runs, seed, diverging=0) -> hl.Fit:
     """Draws of no posterior: what `compare` reads of a fit, without sampling."""
-    rng, shape, law = np.random.default_rng(seed), (2, 250), hl.laws.StepLaw()
+    rng, shape, model = np.random.default_rng(seed), (2, 250), hl.likelihood(hl.laws.StepLaw(), runs)
     base = rng.normal(1.0, 0.5, len(runs))
     density = base + rng.normal(0, 0.1, (*shape, len(runs)))
     groups = {
-        "posterior": {p.name: (("chain", "draw"), rng.normal(size=shape)) for p in law.parameter_list},
+        "posterior": {p.name: (("chain", "draw"), rng.normal(size=shape)) for p in model.parameter_list},
         "sample_stats": {"diverging": (("chain", "draw"), np.arange(500).reshape(shape) < diverging)},
         "log_likelihood": {"loss": (("chain", "draw", "run"), density)},
     }
@@ -53,7 +55,7 @@ def made_up(runs, seed, diverging=0) -> Fit:
         name: xr.Dataset(group, coords | ({"run": runs.labels} if name == "log_likelihood" else {}))
         for name, group in groups.items()
     }
-    return Fit(law, runs, xr.DataTree.from_dict(tree), {})
+    return hl.Fit(model, runs, xr.DataTree.from_dict(tree), {})
 
 
 def made_up_runs(tasks=("all",), sizes=(1e6,), data=(1e8, 4e8)) -> hl.Runs:
@@ -65,12 +67,12 @@ def refits(monkeypatch):
     """In place of sampling: every call is kept, and answered with made-up draws that depend on its seed."""
     calls = []
 
-    def answer(law, runs, *, seed, keep):
+    def answer(model, runs, *, seed, keep):
         calls.append({"seed": seed, "keep": keep, "fit": made_up(runs, 100 + seed, diverging=seed == 1)})
         return calls[-1]["fit"]
 
-    monkeypatch.setattr(held_out, "refit", answer)
-    monkeypatch.setattr(held_out, "log_densities", lambda fit, part, seed: stored(fit, part.out))
+    monkeypatch.setattr(refit_cv, "refit", answer)
+    monkeypatch.setattr(refit_cv, "log_densities", lambda fit, part, seed: stored(fit, part.out))
     return calls
 
 
@@ -136,7 +138,9 @@ def test_tasks_are_left_out_in_turn(tasks, refits):
 
 def test_clearly_means_two_standard_errors(refits, monkeypatch):
     runs = made_up_runs(("a", "b", "c"))
-    monkeypatch.setattr(held_out, "refit", lambda law, runs, *, seed, keep: shifted(made_up(runs, 5), 2.0 * (seed > 2)))
+    monkeypatch.setattr(
+        refit_cv, "refit", lambda model, runs, *, seed, keep: shifted(made_up(runs, 5), 2.0 * (seed > 2))
+    )
     comparison = hl.compare({"one": made_up(runs, 0), "two": made_up(runs, 1)}, leave_out="task", seed=0)
     assert f"two predicts the runs of a left-out task better than one, clearly: by {2 * len(runs):.1f} nats" in (
         comparison.sentence
@@ -183,13 +187,13 @@ def test_refits_that_did_not_sample_well_are_said(refits):
 
 
 def test_r_hat_of_a_refit_is_said(refits, monkeypatch):
-    def apart(law, runs, *, seed, keep):
+    def apart(model, runs, *, seed, keep):
         fit = made_up(runs, seed)
         fit.tree["posterior"]["noise"] = fit.tree["posterior"]["noise"] + xr.DataArray([0.0, 5.0], dims="chain")
         return fit
 
     runs = made_up_runs(("a", "b"))
-    monkeypatch.setattr(held_out, "refit", apart)
+    monkeypatch.setattr(refit_cv, "refit", apart)
     comparison = hl.compare({"one": made_up(runs, 0), "two": made_up(runs, 1)}, leave_out="task", seed=10)
     assert (comparison.refits["r_hat"] > 1.05).all()
     assert "4 of 4 refits did not sample well" in comparison.sentence
@@ -238,17 +242,42 @@ def test_moment_matching_agrees_with_psis_where_both_can_be_trusted(pair):
         warnings.simplefilter("ignore", UserWarning)
         plain = az.loo(fit.tree, var_name="loss", pointwise=True)
         k = plain.pareto_k.values
-        threshold = float(np.sort(k)[-5])
+        threshold = float(np.sort(k[k <= TRUSTED])[-5])
         places, joint, of_run = densities(fit)
         matched = az.loo_moment_match(
             fit.tree, plain, log_prob_upars_fn=joint, log_lik_i_upars_fn=of_run, upars=places, var_name="loss",
             k_threshold=threshold, pointwise=True,
         )  # fmt: skip
-    fine = (k > threshold) & (k <= plain.good_k)
-    assert fine.any()
-    np.testing.assert_allclose(matched.elpd_i.values[fine], plain.elpd_i.values[fine], atol=0.3)
+    fine = (k > threshold) & (k <= TRUSTED)
+    assert fine.sum() == 4
+    # Monte Carlo error of an importance-sampling estimate; there are two of them.
+    weights = np.exp(plain.log_weights.transpose("chain", "draw", "run"))
+    density = np.exp(fit.tree["log_likelihood"]["loss"] - plain.elpd_i)
+    error = np.sqrt(((weights / weights.sum(("chain", "draw"))) ** 2 * (density - 1) ** 2).sum(("chain", "draw")))
+    apart = np.abs(matched.elpd_i - plain.elpd_i).values
+    assert (apart < 4 * np.sqrt(2) * error.values)[fine].all()
 
 
+@pytest.fixture
+def in_vain(monkeypatch):
+    """The outlier sways the fit, and matching does not help, whatever the draws."""
+    loo, match = az.loo, az.loo_moment_match
+
+    def swayed(*args, **kwargs):
+        done = loo(*args, **kwargs)
+        done.pareto_k.values[OUTLIER] = 1.0
+        return done
+
+    def failed(*args, **kwargs):
+        done = match(*args, **kwargs)
+        done.pareto_k.values[OUTLIER] = 1.0
+        return done
+
+    monkeypatch.setattr("hyperlaw.diagnostics.psis_loo.az.loo", swayed)
+    monkeypatch.setattr("hyperlaw.diagnostics.psis_loo.az.loo_moment_match", failed)
+
+
+@pytest.mark.usefixtures("in_vain")
 def test_a_run_that_sways_the_fit_needs_a_seed(pair, refits):
     with pytest.raises(
         ValueError, match=r"only refits can score \d+ of the left-out runs.*refits need a seed\. Pass seed=0"
@@ -257,19 +286,14 @@ def test_a_run_that_sways_the_fit_needs_a_seed(pair, refits):
     assert not refits
 
 
-def test_runs_that_sway_the_fit_are_matched_then_refitted(pair, swayed, monkeypatch):
-    fit, match = pair["falling"], az.loo_moment_match
-
-    def in_vain(tree, loo, **arguments):
-        """Matching that fails for the outlier, whatever the draws."""
-        done = match(tree, loo, **arguments)
-        done.pareto_k.values[OUTLIER] = 1.0
-        return done
-
-    monkeypatch.setattr("hyperlaw.diagnostics.by_run.az.loo_moment_match", in_vain)
-    with pytest.warns(UserWarning, match="shape parameter of Pareto distribution"):
+@pytest.mark.usefixtures("in_vain")
+def test_runs_that_sway_the_fit_are_matched_then_refitted(pair, swayed):
+    fit = pair["falling"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about a high k
         plain = az.loo(fit.tree, var_name="loss", pointwise=True)
-    scores, refits = by_run({"falling": fit}, seed=0)
+    near = matched(fit)
+    scores, refits = psis_loo({"falling": fit}, seed=0)
     score = scores["falling"]
     swaying = plain.pareto_k.values > plain.good_k
     refitted = score.pareto_k.values == 0
@@ -279,17 +303,16 @@ def test_runs_that_sway_the_fit_are_matched_then_refitted(pair, swayed, monkeypa
     assert (score.pareto_k <= score.good_k).all()
     np.testing.assert_array_equal(score.influence_pareto_k, plain.pareto_k)
     np.testing.assert_array_equal(score.elpd_i[~swaying], plain.elpd_i[~swaying])
-    near = swaying & ~refitted
-    np.testing.assert_allclose(score.elpd_i[near], plain.elpd_i[near], atol=1.0)
-    assert score.elpd_i[OUTLIER] < plain.elpd_i[OUTLIER]  # PSIS draws too near to the run that it leaves out
+    np.testing.assert_array_equal(score.elpd_i[~refitted], near.elpd_i[~refitted])
 
-    assert refits["left_out"].tolist() == [f"run {swayed.labels[i]}" for i in np.flatnonzero(refitted)]
-    first = int(np.flatnonzero(refitted)[0])
-    keep = pd.Series(np.arange(len(swayed)) != first, index=swayed.frame.index)
-    again = refit(fit.law, swayed, seed=0, keep=keep).tree["log_likelihood"]["loss"].values[..., first]
-    assert score.elpd_i.values[first] == pytest.approx(logsumexp(again) - np.log(again.size), rel=1e-12)
+    of_refits = np.flatnonzero(refitted)
+    assert refits["left_out"].tolist() == [f"run {swayed.labels[i]}" for i in of_refits]
+    keep = pd.Series(np.arange(len(swayed)) != OUTLIER, index=swayed.frame.index)
+    seed = int(np.flatnonzero(of_refits == OUTLIER)[0])
+    again = refit(fit.likelihood, swayed, seed=seed, keep=keep).tree["log_likelihood"]["loss"].values[..., OUTLIER]
+    assert score.elpd_i.values[OUTLIER] == pytest.approx(logsumexp(again) - np.log(again.size), rel=1e-12)
     assert score.elpd == pytest.approx(score.elpd_i.sum().item())
-    assert score.se == pytest.approx(np.sqrt(45 * np.var(score.elpd_i.values, ddof=1)))
+    assert score.se == pytest.approx(np.sqrt(60 * np.var(score.elpd_i.values, ddof=1)))
     assert score.p == pytest.approx(score.p_loo_i.sum().item())
     assert not score.warning
 
@@ -298,7 +321,7 @@ def test_a_law_that_cannot_extrapolate_loses_by_scale(pair, capsys):
     comparison = hl.compare(pair, leave_out="scale", seed=0)
     assert comparison.table.index.tolist() == ["falling", "level"]
     assert comparison.table.loc["level", "elpd_diff"] < -10
-    assert comparison.by_group.index.tolist() == ["params 1000000, data 1600000000"]
+    assert comparison.by_group.index.tolist() == ["params 4000000, data 400000000"]
     assert np.isnan(comparison.table.loc["level", "dse"])
     assert "over 15 runs in one withheld scale, which gives no standard error." in comparison.sentence
     assert "refitting" in capsys.readouterr().out
@@ -306,19 +329,20 @@ def test_a_law_that_cannot_extrapolate_loses_by_scale(pair, capsys):
 
 def test_drawing_a_withheld_cell_anew_changes_the_noise_alone(pair):
     out = pair["falling"].runs.frame["cell"].to_numpy() == 2
-    part = held_out.Part("cell 2", keep=np.ones(45, bool), out=out, anew=("cell",))
-    anew = held_out.log_densities(pair["falling"], part, seed=0)
-    assert anew.shape == (held_out.ANEW, 1000, 15)
-    np.testing.assert_array_equal(anew, held_out.log_densities(pair["falling"], part, seed=0))
-    assert not np.array_equal(anew, held_out.log_densities(pair["falling"], part, seed=1))
-    whole = held_out.Part("cell 2", keep=part.keep, out=out)
-    np.testing.assert_array_equal(held_out.log_densities(pair["falling"], whole, seed=0), stored(pair["falling"], out))
+    part = refit_cv.Part("cell 2", keep=np.ones(60, bool), out=out, anew=("cell",))
+    anew = refit_cv.log_densities(pair["falling"], part, seed=0)
+    assert anew.shape == (refit_cv.ANEW, 1000, 15)
+    np.testing.assert_array_equal(anew, refit_cv.log_densities(pair["falling"], part, seed=0))
+    assert not np.array_equal(anew, refit_cv.log_densities(pair["falling"], part, seed=1))
+    whole = refit_cv.Part("cell 2", keep=part.keep, out=out)
+    np.testing.assert_array_equal(refit_cv.log_densities(pair["falling"], whole, seed=0), stored(pair["falling"], out))
     # A cell that was fitted is known far better than one drawn from its population.
-    assert held_out.log_mean_exp(anew).sum() < held_out.log_mean_exp(stored(pair["falling"], out)).sum() - 5
+    assert refit_cv.log_mean_exp(anew).sum() < refit_cv.log_mean_exp(stored(pair["falling"], out)).sum() - 5
 
 
-def test_one_fit_or_fits_to_different_runs_are_refused(fit, pooled):
+def test_one_fit_or_fits_to_different_runs_are_refused():
+    fit, other = made_up(made_up_runs(), 0), made_up(made_up_runs(data=(1e8, 8e8)), 0)
     with pytest.raises(ValueError, match="compare needs two fits or more, received 1"):
         hl.compare({"step": fit})
     with pytest.raises(ValueError, match="'other' and 'step' were fitted to different runs"):
-        hl.compare({"step": fit, "other": pooled})
+        hl.compare({"step": fit, "other": other})

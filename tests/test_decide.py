@@ -8,6 +8,7 @@ from conftest import TARGET
 
 import hyperlaw as hl
 from hyperlaw.decision.pricing import Pricing
+from hyperlaw.diagnostics.ground_truth import ground_truth
 
 COLUMNS = {
     "learning_rate", "batch_size", "regret_mean", "regret_q90", "regret_cvar90", "risk", "p_best", "p_diverge",
@@ -25,8 +26,8 @@ def test_shapes_that_others_rely_on(choice):
 
 def test_the_recommended_setting_has_the_lowest_risk(choice):
     assert choice.candidates["risk"].min() == pytest.approx(choice.table.loc["recommended", "risk"])
-    # The posterior median is not among the candidates, so it may be better by less than the grid resolves.
-    assert choice.table.loc["recommended", "risk"] <= 1.05 * choice.table["risk"].min()
+    # The posterior median is no candidate, and the polish goes down from the best of them: neither is better.
+    assert choice.table.loc["recommended", "risk"] <= (1 + 1e-3) * choice.table["risk"].min()
     assert choice.table.loc["recommended", "regret_cvar90"] == pytest.approx(choice.table.loc["recommended", "risk"])
     settings = choice.table[["learning_rate", "batch_size"]]
     apart = np.abs(np.log(settings.loc["runner_up"] / settings.loc["recommended"]))
@@ -95,7 +96,7 @@ def test_explanation_and_json(choice):
     text = choice.explain()
     for word in (
         "set learning_rate =", "With 90 % probability", "decades beyond the runs in data", "nats",
-        "half the learning rate would be expected to lose", "the attitude to risk hardly matters", "hl.next_runs says",
+        "half the learning rate would be expected to lose", "hl.next_runs says",
     ):  # fmt: skip
         assert word in text
     stored = json.loads(choice.to_json())
@@ -104,18 +105,27 @@ def test_explanation_and_json(choice):
     assert stored["checks_ok"] is True
 
 
+def test_the_explanation_says_what_another_attitude_would_choose(choice):
+    text, others = choice.explain(), 0
+    for words, risk in (("the average", hl.Mean()), ("the worst tenth of the draws", hl.CVaR(0.9))):
+        pick = choice.candidates.loc[np.argmin(risk(choice.regret.values)), ["learning_rate", "batch_size"]]
+        apart = np.abs(np.log(pick / pd.Series(choice.setting))).max() > 0.05
+        said = f"Whoever looks at {words} would set {pick['learning_rate']:.3g} and {pick['batch_size']:.3g} instead."
+        assert (said in text) == apart
+        others += apart
+    assert ("would set the same, within 5%: the attitude to risk hardly matters." in text) == (others == 0)
+
+
 def test_choice_is_the_same_every_time(fit, choice):
     assert hl.decide(fit, TARGET, risk=hl.CVaR(0.9)).table.equals(choice.table)
 
 
 def test_the_choice_was_good_on_the_runs_really_made(choice):
-    from hyperlaw.diagnostics.measured import measured
-
     frame = hl.load_sweep("lm_adam").frame
     withheld = frame[(frame["params"] == TARGET["params"]) & (frame["data"] == TARGET["data"])]
     assert len(withheld) >= 28
-    truth = measured(withheld, choice.setting)
-    reuse = measured(withheld, choice.table.loc["reuse_best"])
+    truth = ground_truth(withheld, choice.setting)
+    reuse = ground_truth(withheld, choice.table.loc["reuse_best"])
     assert truth.regret_surface < 0.01
     assert truth.regret_surface < reuse.regret_surface
 
@@ -157,10 +167,20 @@ def test_polish_never_raises_the_risk(fit, risk):
     assert choice.polish in choice.explain()
 
 
+def test_slopes_of_the_draws(choice):
+    """Of every draw, against finite differences; `test_risk` holds the weights of a risk to the same."""
+    point, step = np.log([0.004, 230.0]), 1e-5
+    value, slopes = choice.pricing.slopes(point)
+    assert value == pytest.approx(choice.pricing.price({"learning_rate": [0.004], "batch_size": [230]}).regret[:, 0])
+    for i in range(2):
+        ends = [choice.pricing.slopes(point + sign * step * np.eye(2)[i])[0] for sign in (1, -1)]
+        assert slopes[:, i] == pytest.approx((ends[0] - ends[1]) / (2 * step), rel=1e-4, abs=1e-7)
+
+
 @pytest.mark.parametrize("risk", RISKS, ids=str)
 def test_slope_of_the_risk(choice, risk):
-    """The weights of a risk, times the slopes of the draws, against finite differences."""
-    point, step = np.log([0.004, 230.0]), 1e-5
+    """The weights of a risk, times the slopes of the draws, against a step so small that no draw passes another."""
+    point, step = np.log([0.004, 230.0]), 1e-7
     value, slopes = choice.pricing.slopes(point)
     for i in range(2):
         ends = [choice.pricing.slopes(point + sign * step * np.eye(2)[i])[0] for sign in (1, -1)]
@@ -217,8 +237,9 @@ def test_bad_plans_are_refused(choice, plan, within, text):
 
 
 def test_json_has_null_where_there_is_no_number(choice):
-    table = choice.table.assign(regret_mean=np.inf, risk=np.nan)
-    stored = json.loads(replace(choice, table=table).to_json(), parse_constant=pytest.fail)
+    odd = replace(choice)
+    vars(odd)["table"] = choice.table.assign(regret_mean=np.inf, risk=np.nan)
+    stored = json.loads(odd.to_json(), parse_constant=pytest.fail)
     assert stored["table"]["reuse_best"]["regret_mean"] is None
     assert stored["table"]["reuse_best"]["risk"] is None
     assert stored["explanation"]

@@ -3,18 +3,17 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 from conftest import VALUE_TRUTH, example_of
+from made_fit import made_fit
 from matplotlib.collections import PolyCollection
 
 import hyperlaw as hl
 from hyperlaw.inference.refit import refit
-from hyperlaw.models.meet import pivot_of
 
 # Fits of arXiv 2502.04327 (its repository's outputs): exponent, offset and least data of each performance, in units of
 # `median`; log10 best batch size at ratio 1 of each environment and the slope they share.
@@ -84,21 +83,16 @@ def test_the_published_budget_laws(published):
     assert curve["median"].iloc[-1] == pytest.approx(float(every.draws["compute"][0, -1].min()))
 
 
-def known(law, tasks=3, spread=0.1, samples=300):
-    """A fit whose posterior is laid by hand around the truth: no sampler."""
-    rng, table = np.random.default_rng(0), example_of(law, tasks)
-    posterior = {}
-    for p in law.parameter_list:
-        middle = VALUE_TRUTH[law.name].get(p.name, np.log(0.05) if p.name.startswith("log") else 0.05)
-        width = 0.0 if p.name not in VALUE_TRUTH[law.name] else spread
-        posterior[p.name] = (("chain", "draw"), middle + width * rng.standard_normal((2, samples)))
-        if p.spread is not None and tasks > 1:
-            own = middle + width * rng.standard_normal((2, samples, tasks)) + 0.1 * np.arange(tasks)
-            posterior[f"{p.name}_task"] = (("chain", "draw", "task"), own)
-            posterior[f"{p.name}_task_spread"] = (("chain", "draw"), np.full((2, samples), 0.1))
-    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(posterior)})
-    tree.attrs = {"seed": 0}
-    return hl.Fit(law, table, tree, pivot_of(law, table))
+def known(law, spread=0.1):
+    """A fit whose posterior is laid by hand around the truth, tasks apart: no sampler."""
+    table, truth = example_of(law, 3), VALUE_TRUTH[law.name]
+    rest = dict.fromkeys((p.name for p in hl.likelihood(law, table).parameter_list), 0.05)
+    fit = made_fit(law, table, rest | truth, scattered=dict.fromkeys(truth, spread), draws=300)
+    posterior = fit.tree["posterior"].to_dataset()
+    apart = {n: v + 0.1 * np.arange(3) for n, v in posterior.items() if n.endswith("_task")}
+    apart |= {n: xr.full_like(v, 0.1) for n, v in posterior.items() if n.endswith("_task_sd")}
+    fit.tree["posterior"] = posterior.assign(apart)
+    return fit
 
 
 @pytest.fixture(scope="module")
@@ -334,19 +328,13 @@ def test_other_fits_are_refused(fits):
 
 def test_optima_without_batch_sizes_are_refused(fits):
     whole = fits["hyperparameters"]
-    frame = whole.table.frame.drop(columns=["batch_size", "batch_size_error", "batch_size_low", "batch_size_high"])
-    rates = replace(whole, table=hl.Optima.from_frame(frame, estimated=("learning_rate",)))
-    with pytest.raises(
-        ValueError, match="needs the best batch size, but the optima that were fitted hold learning_rate"
-    ):
-        ask(fits | {"hyperparameters": rates})
-
-
-def test_a_fit_that_failed_its_checks_decides_nothing_without_a_reason(fits, monkeypatch):
-    monkeypatch.setattr(hl.Fit, "check", lambda self: SimpleNamespace(failed=["R-hat, largest"]))
-    with pytest.raises(RuntimeError, match=r"fit of DataEfficiency failed 1 of its checks \(R-hat, largest\)"):
-        ask(fits, despite=None)
-    assert ask(fits).despite == "by hand"
+    frame = whole.table.frame.drop(columns=["batch_size_error", "batch_size_low", "batch_size_high"])
+    for without in (frame.drop(columns="batch_size"), frame):  # there are none, or they are given
+        rates = replace(whole, table=hl.Optima.from_frame(without, estimated=("learning_rate",)))
+        with pytest.raises(
+            ValueError, match="needs the best batch size, but the optima that were fitted hold learning_rate alone"
+        ):
+            ask(fits | {"hyperparameters": rates})
 
 
 @pytest.mark.parametrize(

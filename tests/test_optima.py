@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hyperlaw.data.local_optimum import local_optimum
-from hyperlaw.data.local_surface import local_surface
+from hyperlaw.data.estimators.local_optimum import local_optimum
+from hyperlaw.data.estimators.local_surface import local_surface
 from hyperlaw.data.optima import Optima
 from hyperlaw.data.runs import Runs
 

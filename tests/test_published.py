@@ -1,14 +1,15 @@
 """Published numbers that the laws give back; each with its source."""
 
-import arviz_stats as az
 import jax
 import numpy as np
 import pandas as pd
 import pytest
+from agreement import recovered
 from scipy.special import erf
 
 import hyperlaw as hl
-from hyperlaw.diagnostics.recipes import deepseek, step_law
+from hyperlaw.diagnostics.baselines.settings import deepseek, step_law
+from hyperlaw.inference.predict import target_draws
 from hyperlaw.inference.refit import refit
 
 # Environment steps to the top threshold, mean of 7 DMC tasks, over ratio and critic size: arXiv 2508.14881 (code).
@@ -33,14 +34,11 @@ def test_data_efficiency_over_ratio_and_size():
         for n, d in zip(CRITICS, data, strict=True)
     ]
     fit = refit(hl.laws.DataEfficiencyBySize(), hl.Crossings.from_frame(pd.DataFrame(rows)), seed=0)
-    posterior = fit.tree["posterior"].dataset
-    assert float(az.ess(posterior["exponent_utd"].values)) > 100
-    for name, published in (("exponent_utd", 1.01039), ("exponent_params", 0.890187)):
-        low, high = np.quantile(posterior[name], [0.05, 0.95])
-        assert low < published < high, name
-    row = fit.predict({"utd": 2, "params": 4.92e6, "threshold": 1.0}).table.loc["data"]
-    assert row["lower"] < 665080 < row["upper"]
-    assert row["median"] == pytest.approx(665080, rel=0.1)
+    recovered(fit.draws["exponent_utd"], 1.01039, sigmas=1.5)
+    recovered(fit.draws["exponent_params"], 0.890187, sigmas=1.5)
+    predicted = np.log(target_draws(fit, {"utd": 2, "params": 4.92e6, "threshold": 1.0})["data"])
+    recovered(predicted, np.log(665080), sigmas=1.5)
+    assert predicted.mean() == pytest.approx(np.log(665080), abs=0.1)
 
 
 def test_the_surge_of_sign_sgd_with_equal_coordinates():

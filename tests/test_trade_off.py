@@ -1,33 +1,21 @@
 """Time against compute: closed forms, prices, risk, refusals."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-import xarray as xr
+from made_fit import made_fit
 
 import hyperlaw as hl
 from hyperlaw.inference.example import example
-from hyperlaw.models.meet import pivot_of
 
 LEAST, CRITICAL = 5e3, 4e5
+CURVE = {"log_least_steps": np.log(LEAST), "log_critical_batch": np.log(CRITICAL), "knee": 1.0}
 
 
-def known(law, knee=1.0, width=0.0, samples=200, **more):
+def known(law, width=0.0, **more):
     """A fit whose posterior is laid by hand: every curve has these steps and critical batch size."""
-    rng, table = np.random.default_rng(0), example(law)
-    middle = {"log_least_steps": np.log(LEAST), "log_critical_batch": np.log(CRITICAL), "knee": knee} | more
-    posterior = {}
-    for p in law.parameter_list:
-        luck = width * rng.standard_normal((2, samples)) if p.name == "log_critical_batch" else np.zeros((2, samples))
-        posterior[p.name] = (("chain", "draw"), middle.get(p.name, 0.05) + luck)
-        if p.spread is not None:
-            own = np.repeat(posterior[p.name][1][..., None], len(table.tasks), axis=-1)
-            posterior[f"{p.name}_task"] = (("chain", "draw", "task"), own)
-            posterior[f"{p.name}_task_spread"] = (("chain", "draw"), np.full((2, samples), 0.3))
-    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(posterior, {"chain": [0, 1], "draw": np.arange(samples)})})
-    tree.attrs = {"seed": 0}
-    return hl.Fit(law, table, tree, pivot_of(law, table))
+    table = example(law)
+    rest = dict.fromkeys((p.name for p in hl.likelihood(law, table).parameter_list), 0.05)
+    return made_fit(law, table, rest | CURVE | more, scattered={"log_critical_batch": width}, draws=200)
 
 
 def ask(fit, **changes):
@@ -80,9 +68,11 @@ def test_an_uncertain_critical_batch_size_spreads_all_that_follows():
     assert table["examples_median"].is_monotonic_increasing
     chosen = table.set_index("batch_size")["risk"]
     assert chosen.idxmin() == found.batch_size
+    # With a knee of 1 the cheapest batch size moves half as much as the critical one, in every draw.
+    middle = np.sqrt(found.draws["critical_batch_size"] * 0.4 / 1e-6)
+    np.testing.assert_allclose(found.draws["cheapest_batch_size"], middle)
     width = np.log(found.intervals["upper"] / found.intervals["lower"])
-    # With a knee of 1 the cheapest batch size moves half as much as the critical one.
-    assert width["cheapest_batch_size"] == pytest.approx(width["critical_batch_size"] / 2, rel=1e-6)
+    assert width["cheapest_batch_size"] == pytest.approx(width["critical_batch_size"] / 2, rel=1e-3)
     cautious = ask(fit, price_of_step=0.4, risk=hl.WorstCase())
     worst = cautious.table.set_index("batch_size")["risk"]
     assert worst.idxmin() == cautious.batch_size
@@ -134,13 +124,6 @@ def test_bad_questions_are_refused(change, text):
 
 def test_other_laws_are_refused():
     law = hl.laws.OptimalUTD()
-    with pytest.raises(TypeError, match=r"trade_off needs a fit of StepsExamples, .* received one of OptimalUTD"):
-        ask(hl.Fit(law, example(law), xr.DataTree(), {}))
-
-
-def test_a_fit_that_failed_its_checks_is_refused(monkeypatch):
-    fit = known(hl.laws.StepsExamples())
-    monkeypatch.setattr(hl.Fit, "check", lambda self: SimpleNamespace(failed=["divergences"]))
-    with pytest.raises(RuntimeError, match=r"the fit of StepsExamples failed 1 of its checks \(divergences\)"):
-        ask(fit, despite=None)
-    assert ask(fit).despite == "by hand"
+    known = made_fit(law, example(law), {"log_utd": 0.7, "exponent_budget": 0.5, "residual_sd_utd": 0.1}, draws=10)
+    with pytest.raises(TypeError, match=r"trade_off needs a fit of a law of steps .* received one of OptimalUTD"):
+        ask(known)

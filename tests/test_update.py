@@ -3,18 +3,20 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from agreement import alike, recovered
 from conftest import TRUTH, grid, simulate
 from made_fit import SETTINGS, made_fit
 
 import hyperlaw as hl
-from hyperlaw.inference import update as module
+from hyperlaw import fits as module
+from hyperlaw.inference.refit import SHORT, refit
 
 LAW = hl.laws.StepLaw()
 
 
 @pytest.fixture(scope="module")
 def everything():
-    return simulate(LAW, grid(rates=5, batches=3), seed=4)
+    return simulate(LAW, grid(), seed=4)
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +33,22 @@ def new(everything, old):
 
 
 def test_old_and_new_runs_are_fitted_together(everything):
-    """New runs in fitted cells; the old draws need only lie about right."""
-    some = everything.frame["batch_size"] < 2.0**15
-    old = made_fit(LAW, everything.where(some), TRUTH, scattered={p.name: 0.01 for p in LAW.parameter_list})
-    fit = hl.update(old, everything.frame[~some], seed=1, chains=2, draws=200, progress=False)
+    """New runs in fitted cells: what is sampled is the posterior given all, as a fit from nothing samples it."""
+    some = (everything.frame["batch_size"] > 2.0**13) | (everything.frame["learning_rate"] < 4e-3)
+    old = refit(LAW, everything.where(some), seed=0)
+    fit = hl.update(old, everything.frame[~some], seed=1, chains=2, draws=500, progress=False)
+    assert isinstance(fit, hl.Fit)
     assert fit.runs.frame["loss"].sort_index().equals(everything.frame["loss"])
-    assert fit.law == old.law
-    assert json.loads(fit.tree.attrs["settings"]) == SETTINGS | {"warmup": 200, "draws": 200}
+    assert fit.likelihood == old.likelihood
+    assert json.loads(fit.tree.attrs["settings"]) == SHORT._asdict() | {"warmup": 200}
     origin = json.loads(fit.tree.attrs["updated_from"])
-    assert origin == {"data": old.table.digest, "seed": 0, "runs": some.sum(), "new_runs": (~some).sum()}
-    posterior = fit.tree["posterior"]
-    assert posterior["cell_floor"].sizes["cell"] == len(everything.cells)
-    for name in ("log_learning_rate", "log_batch_size", "exponent_data"):
-        draws = posterior[name].values
-        assert abs(draws.mean() - TRUTH[name]) < 4 * draws.std(), name
+    assert origin == {"data": old.table.digest, "seed": 0, "runs": 198, "new_runs": 12}
+    assert fit.draws["cell_optimal_loss"].sizes["cell"] == len(everything.cells)
     assert {"prior", "log_likelihood", "posterior_predictive"} <= set(fit.tree.children)
+    at_once = refit(LAW, everything, seed=2)
+    for name in ("log_learning_rate", "log_batch_size", "exponent_data"):
+        recovered(fit.draws[name], TRUTH[name])
+        alike(fit.draws[name], at_once.draws[name])
 
 
 @pytest.fixture
@@ -53,23 +56,26 @@ def seen(monkeypatch):
     """What would be sampled, without sampling it."""
     calls = []
 
-    def sampled(law, table, **rest):
+    def sample_posterior(likelihood, table, **rest):
         calls.append(rest | {"table": table})
-        return made_fit(law, table, TRUTH, draws=50)
+        return made_fit(likelihood, table, TRUTH, draws=50)
 
-    monkeypatch.setattr(module, "sampled", sampled)
+    monkeypatch.setattr(module, "sample_posterior", sample_posterior)
     return calls
 
 
-def test_it_starts_from_the_old_draws_unless_there_are_new_cells(old, new, seen):
+def test_it_starts_from_the_old_draws_unless_there_are_new_cells_or_few_draws(old, new, seen):
     hl.update(old, old.runs.frame.iloc[:2].assign(seed=1), seed=1)
     hl.update(old, new, seed=1)
-    warm, anew = seen
+    few = made_fit(LAW, old.runs, TRUTH, draws=100)
+    hl.update(few, old.runs.frame.iloc[:2].assign(seed=1), seed=1)
+    warm, anew, too_few = seen
     assert warm["earlier"]["exponent_data"].shape == (1000,)
-    assert warm["earlier"]["cell_floor"].shape == (1000, 5)
+    assert warm["earlier"]["cell_optimal_loss"].shape == (1000, 5)
     assert anew["earlier"] is None
-    assert (warm["settings"].warmup, anew["settings"].warmup) == (200, 600)
-    assert warm["settings"].target_accept == SETTINGS["target_accept"]
+    assert too_few["earlier"] is None
+    assert [one["settings"].warmup for one in seen] == [200, 600, 600]
+    assert warm["settings"].target_accept == SETTINGS.target_accept
 
 
 def test_forms_of_new_runs(old, new, seen):

@@ -8,32 +8,35 @@ from experiments.value_rl import agent, sweep, train
 from experiments.value_rl.tasks import TASKS, Task
 
 CATCH = Task("Catch-bsuite", 2_560)
+LEARNS, STANDS, SEEDS = 2.0**-9, 2.0**-20, list(range(8))
 
 
 @pytest.fixture(scope="module")
 def curves():
     """Curves of the easiest environment, at a rate that learns and one too small to."""
-    return train.train(CATCH, 1.0, 16, [2.0**-9, 2.0**-20], [0, 1])
+    return train.train(CATCH, 1.0, 16, [LEARNS, STANDS], SEEDS)
 
 
 def test_learning_beats_random_play(curves):
-    last = curves[curves["data"] > 2_000].groupby("learning_rate")["performance"].mean()
-    assert last[2.0**-9] > 0.5
-    assert last[2.0**-20] < -0.2
+    """By the standard error over seeds: a ball that is always caught counts 1, one that never is -1."""
+    last = curves[curves["data"] > 2_000].groupby(["learning_rate", "seed"])["performance"].mean().unstack("seed")
+    mean, error = last.mean(axis=1), last.std(axis=1) / np.sqrt(len(SEEDS))
+    assert mean[LEARNS] - 4 * error[LEARNS] > mean[STANDS] + 4 * error[STANDS]
+    assert mean[LEARNS] > 0.5 > 0 > mean[STANDS]
 
 
 def test_curves_are_the_table_the_package_reads(curves):
-    assert len(curves) == 4 * train.POINTS
+    assert len(curves) == 2 * len(SEEDS) * train.POINTS
     assert curves["data"].max() == CATCH.steps
-    crossings = hl.Curves.from_frame(curves).crossings([0.0, 0.5], seed=0).frame
-    assert crossings.loc[crossings["learning_rate"] == 2.0**-9, "reached"].all()
-    assert not crossings.loc[crossings["learning_rate"] == 2.0**-20, "reached"].any()
+    crossings = hl.Curves.from_frame(curves).crossings([0.3, 0.8], seed=0).frame
+    assert crossings.loc[crossings["learning_rate"] == LEARNS, "reached"].all()
+    assert not crossings.loc[crossings["learning_rate"] == STANDS, "reached"].any()
 
 
 def test_equal_seeds_give_equal_curves(curves):
-    again = train.train(CATCH, 1.0, 16, [2.0**-9, 2.0**-20], [0, 1])
+    again = train.train(CATCH, 1.0, 16, [LEARNS, STANDS], SEEDS)
     pd.testing.assert_frame_equal(curves, again)
-    by_seed = curves[curves["learning_rate"] == 2.0**-9].groupby("seed")["performance"].apply(list)
+    by_seed = curves[curves["learning_rate"] == LEARNS].groupby("seed")["performance"].apply(list)
     assert by_seed[0] != by_seed[1]
 
 

@@ -1,5 +1,6 @@
 """`Crossings`: a table of the data needed to reach a performance."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
@@ -7,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
+from hyperlaw.data.estimators.tuned_optima import tuned_optima
 from hyperlaw.data.optima import Optima
-from hyperlaw.data.runs import HYPERPARAMETERS
-from hyperlaw.data.table import Table, point_rows, positive, read
-from hyperlaw.data.tuned import tuned_optima
+from hyperlaw.data.table import Table, example_rows, point_rows, positive, read
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
 
 SCALES_ONLY = ("params", "width", "utd", "compute", "budget")
 
@@ -116,8 +117,23 @@ class Crossings(Table):
         return cls(table[[*place, "threshold", "level", "data", "error", "reached", "start", "limit", "seeds"]].copy())
 
     @property
+    def conditions(self) -> tuple[str, ...]:
+        """The scales, and the threshold."""
+        return (*self.scales, "threshold")
+
+    @classmethod
+    def example(cls, columns: Sequence[str], measured: Sequence[str]) -> "Crossings":
+        """Three tasks, some of whose thresholds may be out of reach."""
+        return cls.from_frame(example_rows(["task", *columns]).assign(data=2e5, error=0.1, limit=2e6))
+
+    @property
     def _measured(self) -> tuple[str, ...]:
         return ("data",)
+
+    def with_values(self, values: Mapping[str, np.ndarray]) -> Self:
+        """The same rows with other data; what is at the limit was not reached."""
+        frame = self._frame.assign(**values)
+        return replace(self, _frame=frame.assign(reached=frame["data"] < frame["limit"]), _draws=None)
 
     def points(self) -> pd.DataFrame:
         """One row a measured value, the quantity being "data".

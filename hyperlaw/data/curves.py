@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
-from hyperlaw.data.crossing_times import crossing_times
 from hyperlaw.data.crossings import Crossings
-from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.data.estimators.crossing_times import crossing_times
 from hyperlaw.data.table import Table, positive, read
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
 
 SETTING = ("task", "params", "width", "utd", *HYPERPARAMETERS)
 Thresholds = Sequence[float] | Mapping[str, Sequence[float]]

@@ -1,6 +1,6 @@
 """`Optima`: a table of best settings, one row a cell, with their standard errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
-from hyperlaw.data.runs import HYPERPARAMETERS
-from hyperlaw.data.table import SCALES, Table, point_rows, positive, read
+from hyperlaw.data.table import Table, example_rows, point_rows, positive, read
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, SCALES
 
 QUANTITIES = (*HYPERPARAMETERS, "utd", "improvement")
 AT_LIMIT = 1e-9
@@ -132,6 +132,22 @@ class Optima(Table):
         present = [name for name in SCALES if name in table and name not in chosen]
         first = ["task", *(["optimizer"] if "optimizer" in table else [])]
         return cls(table[[*first, *present, *given, *values, *both]])
+
+    @classmethod
+    def example(cls, columns: Sequence[str], measured: Sequence[str]) -> "Optima":
+        """Three tasks, with a batch size given or, beside a learning rate, measured too."""
+        frame = example_rows(["task", *columns])
+        estimated = tuple(name for name in QUANTITIES if name in measured and name not in columns)
+        typical = {
+            "learning_rate": (1e-3, 0.2),
+            "batch_size": (256.0, 0.25),
+            "utd": (2.0, 0.15),
+            "improvement": (0.01, 0.1),
+        }
+        for name in estimated:
+            frame[name], frame[f"{name}_error"] = typical[name]
+        both = {"correlation": 0.3} if len(estimated) > 1 else {}
+        return cls.from_frame(frame.assign(**both), estimated=estimated, batch_unit=1)
 
     @cached_property
     def estimated(self) -> tuple[str, ...]:

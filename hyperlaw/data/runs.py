@@ -4,20 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
-from hyperlaw.data.table import Table, positive, read
-
-if TYPE_CHECKING:
-    from hyperlaw.data.optima import Optima
-    from hyperlaw.data.steps_to_loss import StepsToLoss
-
-HYPERPARAMETERS = ("learning_rate", "batch_size")
-SCALES = ("params", "width", "data", "utd")
+from hyperlaw.data.estimators.cell_optima import cell_optima
+from hyperlaw.data.estimators.fewest_steps import fewest_steps
+from hyperlaw.data.optima import Optima
+from hyperlaw.data.steps_to_loss import StepsToLoss
+from hyperlaw.data.table import Table, example_rows, positive, read
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +92,8 @@ class Runs(Table):
             "data": data, "params": params, "width": width, "utd": utd, "task": task, "seed": seed, "diverged": diverged
         }  # fmt: skip
         table, found = read(frame, required, optional)
-        positive(table, found, [*HYPERPARAMETERS, *SCALES])
-        scales = [word for word in SCALES if word in table]
+        positive(table, found, [*HYPERPARAMETERS, *RUN_SCALES])
+        scales = [word for word in RUN_SCALES if word in table]
         table["loss"] = checks.numbers(table["loss"], found["loss"])
         table["seed"] = checks.whole_numbers(table["seed"], found["seed"]) if "seed" in table else 0
         marked = checks.booleans(table["diverged"], found["diverged"]) if "diverged" in table else False
@@ -153,6 +151,19 @@ class Runs(Table):
             data=data, params=params, width=width, utd=utd, task=task, seed=seed, diverged=diverged,
         )  # fmt: skip
 
+    @classmethod
+    def example(cls, columns: Sequence[str], measured: Sequence[str]) -> "Runs":
+        """Two sizes and every horizon of the example, five learning rates and three batch sizes in each."""
+        scales = example_rows(columns)
+        scales = scales[scales[[n for n in columns if n in ("params", "width")]].rank(method="dense").le(2).all(axis=1)]
+        rates = pd.DataFrame({"learning_rate": 1e-3 * 2.0 ** np.arange(-2, 3)})
+        frame = scales.merge(rates, how="cross").merge(
+            pd.DataFrame({"batch_size": 2.0 ** (13 + 2 * np.arange(3))}), "cross"
+        )
+        # Lowest losses that fall with scale place the priors in nats.
+        logs = np.log(frame[list(columns)])
+        return cls.from_frame(frame.assign(loss=2.5 - 0.1 * (logs - logs.mean()).sum(axis=1)), batch_unit=1)
+
     @property
     def cells(self) -> pd.DataFrame:
         """One row a cell, indexed by cell: task, scales, how many runs, how many diverged, lowest loss. A copy."""
@@ -170,13 +181,13 @@ class Runs(Table):
         checks.sweep(chosen, list(self.scales))
         return Runs(chosen)
 
-    def optima(self, *, by_batch: bool = False, bootstrap: int = 0, seed: int | None = None) -> "Optima":
+    def optima(self, *, by_batch: bool = False, bootstrap: int = 0, seed: int | None = None) -> Optima:
         """Best setting of each cell with its standard error, from a smooth surface through the cell's lowest losses.
 
         Seeds are averaged. The error follows from the scatter of the losses around the surface; only where too few
         settings remain to tell that scatter is it kept above the grid's step over sqrt(12). `low` and `high` are the
         ends of what the cell tried, diverged runs included: an optimum on or beyond them is one-sided, and is kept
-        there. How the surface is fitted is written at `hyperlaw.data.local_optimum.local_optimum`.
+        there. How the surface is fitted is written at `hyperlaw.data.estimators.local_optimum.local_optimum`.
 
         Parameters
         ----------
@@ -193,11 +204,9 @@ class Runs(Table):
             When a cell has too few settings (a batch size too few learning rates) with a finite loss, or a single batch
             size and not `by_batch`; when `bootstrap` is not a number of refits or has no seed.
         """
-        from hyperlaw.data.cell_optima import cell_optima
+        return cell_optima(self.frame, list(self.scales), by_batch=by_batch, bootstrap=bootstrap, seed=seed)
 
-        return cell_optima(self, by_batch=by_batch, bootstrap=bootstrap, seed=seed)
-
-    def steps_to_loss(self, losses: Sequence[float], *, bootstrap: int = 100, seed: int) -> "StepsToLoss":
+    def steps_to_loss(self, losses: Sequence[float], *, bootstrap: int = 100, seed: int) -> StepsToLoss:
         """Fewest steps to each loss at each batch size, over the learning rates tried, from runs scored on the way.
 
         Rows that differ in `data` alone are one run. Its loss is the lowest so far, and the data at which that first
@@ -236,9 +245,7 @@ class Runs(Table):
             When the losses are not distinct finite numbers, the runs have no or only one value of `data` each, or an
             updates-to-data ratio, or fewer than two batch sizes of a task and size have steps to a loss.
         """
-        from hyperlaw.data.fewest_steps import fewest_steps
-
-        return fewest_steps(self, losses, bootstrap=bootstrap, seed=seed)
+        return fewest_steps(self.frame, self.scales, losses, bootstrap=bootstrap, seed=seed)
 
     def __repr__(self) -> str:
         scales = ", ".join(

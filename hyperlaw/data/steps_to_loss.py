@@ -1,5 +1,6 @@
 """`StepsToLoss`: a table of optimizer steps needed to reach a loss, against batch size."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -7,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
-from hyperlaw.data.table import SCALES, Table, point_rows, positive, read
+from hyperlaw.data.table import Table, point_rows, positive, read
+from hyperlaw.data.vocabulary import SCALES
 
 MIN_BATCHES = 2
 
@@ -82,8 +84,28 @@ class StepsToLoss(Table):
         return cls(_curves(table[[*place, "batch_size", "steps", "examples", "error"]].copy(), place))
 
     @property
+    def conditions(self) -> tuple[str, ...]:
+        """The scales, and the target loss."""
+        return (*self.scales, "loss")
+
+    @classmethod
+    def example(cls, columns: Sequence[str], measured: Sequence[str]) -> "StepsToLoss":
+        """Four curves at growing scale and falling loss, nine batch sizes on each."""
+        curves = pd.DataFrame({"i": range(4)}).assign(
+            task=lambda f: "curve " + f["i"].astype(str), loss=lambda f: 3.4 - 0.2 * f["i"],
+            params=lambda f: 1e8 * 2.0 ** f["i"], data=lambda f: 2e9 * 2.0 ** f["i"],
+        )  # fmt: skip
+        frame = curves.drop(columns="i").merge(pd.DataFrame({"batch_size": 2.0 ** np.arange(15, 24)}), "cross")
+        return cls.from_frame(frame.assign(steps=1e4, error=0.03), batch_unit=1)
+
+    @property
     def _measured(self) -> tuple[str, ...]:
         return ("steps",)
+
+    def with_values(self, values: Mapping[str, np.ndarray]) -> Self:
+        """The same rows with other steps, and the examples that follow from them."""
+        frame = self._frame.assign(**values)
+        return replace(self, _frame=frame.assign(examples=frame["steps"] * frame["batch_size"]))
 
     def points(self) -> pd.DataFrame:
         """One row a measured value, the quantity being "steps".

@@ -1,16 +1,18 @@
 """`Table`: what the tables of measured values share."""
 
 import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import product
 from typing import ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
+from hyperlaw.data.vocabulary import SCALES
 
-SCALES = ("params", "width", "data", "utd", "compute", "budget")
 TABLES: dict[str, type["Table"]] = {}
 
 
@@ -45,6 +47,11 @@ class Table:
         """Names of the scales that this table has."""
         return tuple(word for word in SCALES if word in self._frame and word not in self._measured)
 
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Columns that say under what a value was measured, besides hyperparameters: the scales, and a goal."""
+        return self.scales
+
     @cached_property
     def tasks(self) -> tuple[str, ...]:
         """Task labels, sorted."""
@@ -70,6 +77,15 @@ class Table:
         either end is one-sided.
         """
         raise NotImplementedError(type(self).__name__)
+
+    @classmethod
+    def example(cls, columns: Sequence[str], measured: Sequence[str]) -> Self:
+        """A small table of the size of published ones, with these columns, to simulate what is `measured`."""
+        raise NotImplementedError(cls.__name__)
+
+    def with_values(self, values: Mapping[str, np.ndarray]) -> Self:
+        """The same rows with other measured values, one a row, by name of their column."""
+        return replace(self, _frame=self._frame.assign(**values))
 
     def where(self, keep: pd.Series) -> Self:
         """The rows for which `keep` (booleans, aligned with `frame`) holds.
@@ -151,3 +167,26 @@ def point_rows(frame: pd.DataFrame, quantity: str, error: pd.Series, low: pd.Ser
             "high": high.to_numpy(float),
         }
     )
+
+
+# Values of examples, by column.
+EXAMPLE: dict[str, Iterable[float] | Iterable[str]] = {
+    "utd": (1.0, 2.0, 4.0, 8.0), "params": (1e6, 4e6, 16e6), "width": (64.0, 128.0, 256.0), "data": (1e8, 4e8, 1.6e9),
+    "compute": (1e15, 1e16, 1e17), "budget": 10.0 ** np.arange(15, 20), "optimizer": ("sgd", "adam"),
+    "threshold": (300.0, 500.0, 700.0, 900.0), "batch_size": 2.0 ** np.arange(4, 12),
+    "task": ("first", "second", "third"),
+}  # fmt: skip
+
+
+def example_rows(columns: Sequence[str]) -> pd.DataFrame:
+    """Every combination of the example's values of these columns.
+
+    Raises
+    ------
+    ValueError
+        When a column has no example.
+    """
+    unknown = [name for name in columns if name not in EXAMPLE]
+    if unknown:
+        raise ValueError(f"there is no example of {', '.join(unknown)}; there are of {', '.join(EXAMPLE)}.")
+    return pd.DataFrame([dict(zip(columns, row, strict=True)) for row in product(*(EXAMPLE[n] for n in columns))])

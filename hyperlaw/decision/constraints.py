@@ -13,19 +13,19 @@ The last two differ from draw to draw. Anything else, such as wall time or memor
 `f(learning_rate, batch_size, at)` that returns one number a candidate.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
 from hyperlaw.decision.pricing import Prices, Pricing
 
-Quantity = str | Callable[[np.ndarray, np.ndarray, Mapping[str, Any]], np.ndarray]
+Quantity = str | Callable[[np.ndarray, np.ndarray, At], np.ndarray]
 DRAWN = ("loss", "regret")
 NEEDS = {"steps": ("data",), "examples": ("data",), "compute": ("params", "data")}
 NAMES = (*HYPERPARAMETERS, *NEEDS, *DRAWN)
+PROBABILITY = 0.9  # with which what differs from draw to draw keeps to a bound, unless asked
 # A setting may miss its bound by rounding.
 ROUNDING = 1e-9
 
@@ -35,17 +35,17 @@ class Candidates:
     """What a constraint may ask of the candidates: their prices, the target, and how they were priced."""
 
     prices: Prices
-    at: Mapping[str, Any]
+    at: At
     pricing: Pricing
 
 
 @dataclass(frozen=True)
 class _Bounded:
-    """A quantity on one side of a bound, with a probability."""
+    """A quantity on one side of a bound, with a probability where it differs from draw to draw."""
 
     quantity: Quantity
     bound: float
-    probability: float = 1.0
+    probability: float | None = None
 
     def __post_init__(self) -> None:
         name = type(self).__name__
@@ -56,16 +56,23 @@ class _Bounded:
             )
         if not np.isfinite(self.bound):
             raise ValueError(f"{name} needs a finite bound, received {self.bound!r}.")
-        if not 0 < self.probability <= 1:
-            raise ValueError(f"{name} needs a probability above 0 and up to 1, received {self.probability!r}.")
-        if self.probability < 1 and self.quantity not in DRAWN:
+        if self.quantity in DRAWN and self.probability is None:
+            object.__setattr__(self, "probability", PROBABILITY)
+        if self.probability is None:
+            return
+        if not 0 < self.probability < 1:
+            raise ValueError(
+                f"{name} needs a probability strictly between 0 and 1, received {self.probability!r}: the worst of "
+                "heavy-tailed draws says how many there are, not what a run may do."
+            )
+        if self.quantity not in DRAWN:
             raise ValueError(
                 f"{self} has a probability, but its quantity is known before the run. Leave the probability out; it is "
                 f"for {' and '.join(DRAWN)}, which differ from draw to draw."
             )
 
     def __str__(self) -> str:
-        often = f", probability={self.probability:g}" if self.probability < 1 else ""
+        often = "" if self.probability is None else f", probability={self.probability:g}"
         return f"{type(self).__name__}({self.said}, {self.bound:g}{often})"
 
     @property
@@ -73,7 +80,7 @@ class _Bounded:
         """Name of the quantity."""
         return getattr(self.quantity, "__name__", "the quantity") if callable(self.quantity) else self.quantity
 
-    def check(self, at: Mapping[str, Any]) -> None:
+    def check(self, at: At) -> None:
         """Refuse a quantity that the target says nothing of."""
         needs = () if callable(self.quantity) else NEEDS.get(self.quantity, ())
         missing = [name for name in needs if name not in at]
@@ -100,15 +107,19 @@ class _Bounded:
             return np.concatenate(parts)
         if self.quantity == "regret":
             return self._level_of_draws(prices.regret.T)
-        known = {"learning_rate": lambda: rate, "batch_size": lambda: batch, "steps": lambda: at["data"] / batch,
-                 "examples": lambda: np.full_like(rate, at["data"]),
-                 "compute": lambda: np.full_like(rate, 6 * at["params"] * at["data"])}  # fmt: skip
+        known = {
+            "learning_rate": lambda: rate,
+            "batch_size": lambda: batch,
+            "steps": lambda: number(at, "data") / batch,
+            "examples": lambda: np.full_like(rate, number(at, "data")),
+            "compute": lambda: np.full_like(rate, 6 * number(at, "params") * number(at, "data")),
+        }
         return known[self.quantity]()
 
     def _level_of_draws(self, values: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def limits(self, at: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    def limits(self, at: At) -> dict[str, tuple[float, float]]:
         """Lowest and highest learning rate and batch size that it leaves."""
         raise NotImplementedError
 
@@ -125,13 +136,14 @@ class AtMost(_Bounded):
     bound
         In the quantity's unit.
     probability
-        For `loss` and `regret`: in what share of the draws it must hold at least; 1 means in every draw.
+        For `loss` and `regret`, which differ from draw to draw: in what share of the draws it must hold at least, 0.9
+        when left out.
 
     Raises
     ------
     ValueError
-        When the quantity is unknown, the bound not finite, or the probability not above 0 and up to 1, or given for
-        a quantity that is known before the run.
+        When the quantity is unknown, the bound not finite, or the probability not strictly between 0 and 1, or given
+        for a quantity that is known before the run.
     """
 
     def shortfall(self, level: np.ndarray) -> np.ndarray:
@@ -139,12 +151,12 @@ class AtMost(_Bounded):
         return (level - self.bound) / (abs(self.bound) or 1.0)
 
     def _level_of_draws(self, values: np.ndarray) -> np.ndarray:
-        return np.quantile(values, self.probability, axis=1, method="inverted_cdf")
+        return np.quantile(values, self.probability or PROBABILITY, axis=1, method="inverted_cdf")
 
-    def limits(self, at: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    def limits(self, at: At) -> dict[str, tuple[float, float]]:
         """Lowest and highest learning rate and batch size that it leaves."""
         if self.quantity == "steps":
-            return {"batch_size": (at["data"] / self.bound if self.bound > 0 else np.inf, np.inf)}
+            return {"batch_size": (number(at, "data") / self.bound if self.bound > 0 else np.inf, np.inf)}
         return {str(self.quantity): (0.0, self.bound)} if self.quantity in HYPERPARAMETERS else {}
 
 
@@ -157,12 +169,12 @@ class AtLeast(_Bounded):
         return (self.bound - level) / (abs(self.bound) or 1.0)
 
     def _level_of_draws(self, values: np.ndarray) -> np.ndarray:
-        return -np.quantile(-values, self.probability, axis=1, method="inverted_cdf")
+        return -np.quantile(-values, self.probability or PROBABILITY, axis=1, method="inverted_cdf")
 
-    def limits(self, at: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    def limits(self, at: At) -> dict[str, tuple[float, float]]:
         """Lowest and highest learning rate and batch size that it leaves."""
         if self.quantity == "steps":
-            return {"batch_size": (0.0, at["data"] / self.bound if self.bound > 0 else np.inf)}
+            return {"batch_size": (0.0, number(at, "data") / self.bound if self.bound > 0 else np.inf)}
         return {str(self.quantity): (self.bound, np.inf)} if self.quantity in HYPERPARAMETERS else {}
 
 
@@ -203,7 +215,7 @@ class Chance:
     def __str__(self) -> str:
         return f"Chance({self.event}, at_most={self.at_most:g})"
 
-    def check(self, at: Mapping[str, Any]) -> None:
+    def check(self, at: At) -> None:
         """Any target will do."""
 
     def level(self, candidates: Candidates) -> np.ndarray:
@@ -214,7 +226,7 @@ class Chance:
         """By how much the probability is too high, as a share of what is allowed; zero or less where it holds."""
         return level / self.at_most - 1
 
-    def limits(self, at: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    def limits(self, at: At) -> dict[str, tuple[float, float]]:
         """None."""
         return {}
 
@@ -263,7 +275,7 @@ class OneOf:
             return f"OneOf({self.quantity}, multiples_of={self.multiples_of:g})"
         return f"OneOf({self.quantity}, values={[float(f'{v:g}') for v in self.values or ()]})"
 
-    def check(self, at: Mapping[str, Any]) -> None:
+    def check(self, at: At) -> None:
         """Any target will do."""
 
     def allowed(self, wanted: np.ndarray) -> np.ndarray:
@@ -286,7 +298,7 @@ class OneOf:
         allowed = self.allowed(level)
         return np.abs(level[:, None] / allowed - 1).min(axis=1)
 
-    def limits(self, at: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    def limits(self, at: At) -> dict[str, tuple[float, float]]:
         """None."""
         return {}
 
@@ -294,7 +306,7 @@ class OneOf:
 Constraint = AtMost | AtLeast | Chance | OneOf
 
 
-def limits(subject_to: list[Constraint], at: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+def limits(subject_to: list[Constraint], at: At) -> dict[str, tuple[float, float]]:
     """Lowest and highest learning rate and batch size that all constraints leave; no batch above the data.
 
     Raises
@@ -302,7 +314,7 @@ def limits(subject_to: list[Constraint], at: Mapping[str, Any]) -> dict[str, tup
     ValueError
         When they leave none.
     """
-    found = {"learning_rate": (0.0, np.inf), "batch_size": (0.0, float(at.get("data", np.inf)))}
+    found = {"learning_rate": (0.0, np.inf), "batch_size": (0.0, number(at, "data") if "data" in at else np.inf)}
     for constraint in subject_to:
         for name, (low, high) in constraint.limits(at).items():
             found[name] = (max(found[name][0], low), min(found[name][1], high))

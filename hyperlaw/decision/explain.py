@@ -1,25 +1,23 @@
 """`explain`: a choice in plain sentences."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.decision.constraints import OneOf
+from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
-from hyperlaw.diagnostics.check import FAIL, REVIEW
+from hyperlaw.diagnostics.check import Status
 from hyperlaw.risk import CVaR, Mean, Risk
-
-if TYPE_CHECKING:
-    from hyperlaw.decision.choice import Choice
 
 ATTITUDES: dict[str, Risk] = {"the average": Mean(), "the worst tenth of the draws": CVaR(0.9)}
 # Settings that differ by less are the same to whoever sets them.
 SAME = 0.05
 
 
-def explain(choice: "Choice") -> str:
+def explain(choice: Decided) -> str:
     """What to set, how sure, what it costs to be wrong, how far it is extrapolated, what would change it, what next."""
     return " ".join(
         [
@@ -34,7 +32,7 @@ def explain(choice: "Choice") -> str:
     )
 
 
-def _setting(choice: "Choice") -> list[str]:
+def _setting(choice: Decided) -> list[str]:
     row, reuse = choice.table.loc["recommended"], choice.table.loc["reuse_best"]
     rate, batch = (choice.intervals.loc[name] for name in HYPERPARAMETERS)
     return [
@@ -51,14 +49,14 @@ def _setting(choice: "Choice") -> list[str]:
     ]
 
 
-def _being_wrong(choice: "Choice") -> list[str]:
+def _being_wrong(choice: Decided) -> list[str]:
     """Half and twice each hyperparameter, the other as chosen."""
     rows = {
         (name, factor): choice.setting | {name: choice.setting[name] * factor}
         for name in HYPERPARAMETERS
         for factor in (0.5, 2.0)
     }
-    table, _ = price_table(pd.DataFrame(rows).T, choice.pricing, choice.risk, choice.least)
+    table, _ = price_table(pd.DataFrame(rows).T, choice.priced, choice.risk)
     cost = table["regret_mean"]
     said = [
         f"half the {words} would be expected to lose {_nats(cost[name, 0.5])}, and twice {_nats(cost[name, 2.0])}"
@@ -67,7 +65,7 @@ def _being_wrong(choice: "Choice") -> list[str]:
     return [f"If it is set wrong: {'; '.join(said)}."]
 
 
-def _extrapolation(choice: "Choice") -> list[str]:
+def _extrapolation(choice: Decided) -> list[str]:
     far = choice.extrapolation[choice.extrapolation["decades"] > 0]
     return [
         f"The target lies {row['decades']:.1f} decades beyond the runs in {name} (runs reach from "
@@ -76,7 +74,7 @@ def _extrapolation(choice: "Choice") -> list[str]:
     ] or ["The target lies within the range of the runs."]
 
 
-def _laws(choice: "Choice") -> list[str]:
+def _laws(choice: Decided) -> list[str]:
     if len(choice.laws) == 1:
         return []
     own = [
@@ -87,9 +85,9 @@ def _laws(choice: "Choice") -> list[str]:
     return [f"The laws disagree: {'; '.join(own)} (in {choice.risk} under all laws together)."]
 
 
-def _changes(choice: "Choice") -> list[str]:
+def _changes(choice: Decided) -> list[str]:
     """Other attitudes to risk, and the constraints that bind."""
-    pairs, regret = choice.candidates, choice.regret.values
+    pairs, regret = choice.candidates, choice.priced.prices.regret
     allowed = np.flatnonzero(pairs["allowed"])
     picks = {
         words: pairs.loc[allowed[np.argmin(np.asarray(risk(regret))[allowed])], list(HYPERPARAMETERS)]
@@ -119,21 +117,20 @@ def _changes(choice: "Choice") -> list[str]:
     return sentences
 
 
-def _reservations(choice: "Choice") -> list[str]:
+def _reservations(choice: Decided) -> list[str]:
     sentences = []
     if choice.tied:
         others = "1 other candidate" if choice.tied == 1 else f"{choice.tied} other candidates"
         sentences.append(f"{others} cannot be told apart from it with these draws.")
-    edges = choice.bounds[: len(choice.bounds) - len(choice.binding)]
+    edges = choice.priced.on_edge()
     if edges:
         sentences.append(f"The choice sits on a bound ({'; '.join(edges)}): widen the candidates there.")
     sentences.append(choice.polish)
-    status = choice.checks.table["status"]
-    review = choice.checks.table.loc[status == REVIEW, "check"].tolist()
+    review = choice.checks.named(Status.REVIEW)
     if review:
         sentences.append(f"To be reviewed before relying on it: {'; '.join(review)}.")
     if choice.despite:
-        failed = ", ".join(choice.checks.table.loc[status == FAIL, "check"])
+        failed = ", ".join(choice.checks.failed)
         sentences.append(f"Decided although checks failed ({failed}); the reason given: {choice.despite}.")
     return sentences
 
@@ -142,7 +139,7 @@ def _target(at: dict[str, Any]) -> str:
     return " and ".join(f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} {v or 'new'}" for k, v in at.items())
 
 
-def _value(choice: "Choice", name: str) -> str:
+def _value(choice: Decided, name: str) -> str:
     """A chosen value to a twentieth of its interval's width; in full where only some values are allowed."""
     value = choice.setting[name]
     if any(isinstance(c, OneOf) and c.quantity == name for c in choice.subject_to):

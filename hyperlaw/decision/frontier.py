@@ -7,27 +7,42 @@ is chosen as well (Fu et al. 2025, arXiv 2508.14881). All of it in every draw of
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from hyperlaw.decision.budget import Budget
-from hyperlaw.decision.pareto import Frontier
-from hyperlaw.decision.trusted import refuse_failed
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.predict_value import values_at
-from hyperlaw.models.data_efficiency import DataEfficiency
-from hyperlaw.models.utd_hyperparameters import UTDHyperparameters
+from hyperlaw.decision.pareto import Pareto
+from hyperlaw.decision.trusted import trusted
+from hyperlaw.inference.cells import values_at
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.models.laws.data_efficiency import DataEfficiency
+from hyperlaw.models.laws.utd_hyperparameters import UTDHyperparameters
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DRAWS = 1000
 RATIOS, SIZES = 80, 8
 NEEDS = "fits must be {'efficiency': a fit of DataEfficiency, 'hyperparameters': a fit of UTDHyperparameters}"
 
 
+@dataclass(frozen=True, eq=False)
+class Frontier(Pareto):
+    """Data against compute at each performance, and the ratio that costs least; see `hyperlaw.decision.pareto`."""
+
+    def plot(self) -> "Figure":
+        """Data against compute, and the cheapest ratio against budget: see `hyperlaw.plots.frontier`."""
+        from hyperlaw.plots.frontier import plot_frontier
+
+        return plot_frontier(self)
+
+
 def frontier(
-    fits: Mapping[str, Fit | Mapping[str, Fit]],
+    fits: Mapping[str, Posterior | Mapping[str, Posterior]],
     *,
     performance: float | Sequence[float],
     cost: Budget,
@@ -80,21 +95,15 @@ def frontier(
     _check_task(task, [*laws.values(), hyperparameters])
     counts = _counts(laws, weights, min(DRAWS, *(_number(fit) for fit in (*laws.values(), hyperparameters))))
     candidates = _candidates(laws, utd, params).assign(task=task)
-    refuse_failed({**laws, "the hyperparameters": hyperparameters}, despite)
+    checks = trusted({**laws, "the hyperparameters": hyperparameters}, despite)
 
     data = np.concatenate([_data(laws[name], candidates, levels, count) for name, count in counts.items()])
     law = values_at(hyperparameters, candidates, scatter=False)
-    if "batch_size" not in law:
-        raise ValueError(
-            f"the compute needs the best batch size, but the optima that were fitted hold {', '.join(law)} alone. Make "
-            "them from a sweep over batch sizes."
-        )
     # Costs are those of the law's batch size. The best of a new cell scatters around it, alike at all ratios.
     one = values_at(hyperparameters, candidates[:1])
     cell = {name: v + one[name] - v[..., :1] for name, v in law.items()}
-    # Fits of one seed draw a new task with the same luck: draws are paired from opposite ends.
-    best = {name: np.exp(_thin(v, len(data))[::-1]) for name, v in cell.items()}
-    batch = np.exp(_thin(law["batch_size"], len(data))[::-1])[:, None]
+    best = {name: np.exp(_thin(v, len(data))) for name, v in cell.items()}
+    batch = np.exp(_thin(law["batch_size"], len(data)))[:, None]
     compute = cost.compute(candidates["utd"].to_numpy(), batch, data, candidates["params"].to_numpy())
     every = ("sample", "performance", "candidate")
     draws = xr.Dataset(
@@ -113,22 +122,29 @@ def frontier(
     )
     names = {"performance": "threshold", "utd": "utd"} | ({"params": "params"} if params is None else {})
     fitted = pd.DataFrame({name: _range(laws, column) for name, column in names.items()}, ["lowest", "highest"]).T
-    return Frontier(draws, task, fitted, despite)
+    return Frontier(draws, task, fitted, despite if not checks.ok else None)
 
 
-def _laws(fits: Mapping[str, Any]) -> tuple[dict[str, Fit], Fit]:
+def _laws(fits: Mapping[str, Any]) -> tuple[dict[str, Posterior], Posterior]:
     """Fits of the data efficiency by name, and that of the hyperparameters."""
     if set(fits) != {"efficiency", "hyperparameters"}:
         raise ValueError(f"{NEEDS}; received {', '.join(map(repr, fits)) or 'none'}.")
     given = fits["efficiency"]
-    laws = {given.law.name: given} if isinstance(given, Fit) else dict(given)
+    laws = {given.law.name: given} if isinstance(given, Posterior) else dict(given)
     if not laws:
         raise ValueError(f"{NEEDS}; received no fit of the efficiency.")
-    for fit, kind in [*((fit, DataEfficiency) for fit in laws.values()), (fits["hyperparameters"], UTDHyperparameters)]:
-        if not (isinstance(fit, Fit) and isinstance(fit.law, kind)):
-            what = f"a fit of {fit.law.name}" if isinstance(fit, Fit) else repr(fit)
+    best = fits["hyperparameters"]
+    for fit, kind in [*((fit, DataEfficiency) for fit in laws.values()), (best, UTDHyperparameters)]:
+        if not (isinstance(fit, Posterior) and isinstance(fit.law, kind)):
+            what = f"a fit of {fit.law.name}" if isinstance(fit, Posterior) else repr(fit)
             raise TypeError(f"{NEEDS}; received {what} where {kind.__name__} is needed.")
-    return laws, fits["hyperparameters"]
+    measured = best.measured_values.quantities(best.table)
+    if "batch_size" not in measured:
+        raise ValueError(
+            f"the compute needs the best batch size, but the optima that were fitted hold {', '.join(measured)} alone. "
+            "Make them from a sweep over batch sizes."
+        )
+    return laws, best
 
 
 def _levels(performance: float | Sequence[float]) -> np.ndarray:
@@ -139,7 +155,7 @@ def _levels(performance: float | Sequence[float]) -> np.ndarray:
     return levels
 
 
-def _check_task(task: str | None, fits: Sequence[Fit]) -> None:
+def _check_task(task: str | None, fits: Sequence[Posterior]) -> None:
     for fit in fits:
         if task is not None and task not in fit.table.tasks:
             raise ValueError(
@@ -148,7 +164,7 @@ def _check_task(task: str | None, fits: Sequence[Fit]) -> None:
             )
 
 
-def _counts(laws: Mapping[str, Fit], weights: Mapping[str, float] | None, most: int) -> dict[str, int]:
+def _counts(laws: Mapping[str, Posterior], weights: Mapping[str, float] | None, most: int) -> dict[str, int]:
     """How many of at most `most` draws each law gives."""
     shares = dict.fromkeys(laws, 1.0) if weights is None else dict(weights)
     if set(shares) != set(laws) or not all(w >= 0 for w in shares.values()) or not sum(shares.values()) > 0:
@@ -160,7 +176,7 @@ def _counts(laws: Mapping[str, Fit], weights: Mapping[str, float] | None, most: 
     return dict(zip(laws, np.diff(np.round(ends * most).astype(int)).tolist(), strict=True))
 
 
-def _candidates(laws: Mapping[str, Fit], utd: tuple[float, float] | None, params: float | None) -> pd.DataFrame:
+def _candidates(laws: Mapping[str, Posterior], utd: tuple[float, float] | None, params: float | None) -> pd.DataFrame:
     """Ratios, and critic sizes, to choose from."""
     low, high = _range(laws, "utd") if utd is None else utd
     if not 0 < low < high < np.inf:
@@ -181,7 +197,7 @@ def _candidates(laws: Mapping[str, Fit], utd: tuple[float, float] | None, params
     )
 
 
-def _range(laws: Mapping[str, Fit], column: str) -> tuple[float, float]:
+def _range(laws: Mapping[str, Posterior], column: str) -> tuple[float, float]:
     """Smallest and largest value of a column of the crossings that were fitted."""
     values = pd.concat([fit.table.frame[column] for fit in laws.values()])
     return float(values.min()), float(values.max())
@@ -193,12 +209,11 @@ def _thin(values: np.ndarray, count: int) -> np.ndarray:
     return flat[np.linspace(0, len(flat) - 1, count).astype(int)]
 
 
-def _number(fit: Fit) -> int:
-    sizes = fit.tree["posterior"].sizes
-    return int(sizes["chain"] * sizes["draw"])
+def _number(fit: Posterior) -> int:
+    return int(np.prod(fit.shape))
 
 
-def _data(fit: Fit, candidates: pd.DataFrame, levels: np.ndarray, count: int) -> np.ndarray:
+def _data(fit: Posterior, candidates: pd.DataFrame, levels: np.ndarray, count: int) -> np.ndarray:
     """Data to each performance, shape (count, performance, candidate)."""
     logs = [values_at(fit, candidates.assign(threshold=level), scatter=False)["data"] for level in levels]
     return np.exp(np.stack([_thin(one, count) for one in logs], axis=1))

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import jax
 import numpy as np
 
+from hyperlaw.data.vocabulary import At
 from hyperlaw.diagnostics.compare import compare
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.predict import NewCell, new_cell
-from hyperlaw.models.law import Law
+from hyperlaw.inference.cells import NewCell, new_cell
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.models.law import OptimumLaw
+from hyperlaw.models.likelihoods.base import Arrays
+from hyperlaw.models.likelihoods.surface import standard_noise
+from hyperlaw.streams import generator
 
 WEIGHTS = ("stacking", "scale", "equal")
 
@@ -25,38 +27,35 @@ class Part:
         Name of the fit.
     law, p, x
         Arguments of the loss surface: the law, its parameters with the new cell's own deviations, the covariates.
-    log_learning_rate, log_batch_size, loss
-        The optimum in each draw, natural logs and nats.
-    luck
+    optimum
+        In each draw: `learning_rate`, `batch_size` (natural logs) and `loss` (nats).
+    standardised_noise
         How a run's loss scatters in each draw, in units of its scale: the same for all settings, so that settings
         differ by what is known of them and not by luck.
     """
 
     name: str
-    law: Law
-    p: dict[str, np.ndarray]
-    x: dict[str, jax.Array]
-    log_learning_rate: np.ndarray
-    log_batch_size: np.ndarray
-    loss: np.ndarray
-    luck: np.ndarray
+    law: OptimumLaw
+    p: Arrays
+    x: Arrays
+    optimum: Arrays
+    standardised_noise: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.loss)
+        return len(self.standardised_noise)
 
     def take(self, rows: np.ndarray) -> "Part":
         """Some of the draws."""
-        p = {name: values[rows] for name, values in self.p.items()}
-        best = self.log_learning_rate[rows], self.log_batch_size[rows], self.loss[rows]
-        return Part(self.name, self.law, p, self.x, *best, self.luck[rows])
+        p, optimum = ({name: values[rows] for name, values in given.items()} for given in (self.p, self.optimum))
+        return Part(self.name, self.law, p, self.x, optimum, self.standardised_noise[rows])
 
 
-def part(name: str, fit: Fit, at: Mapping[str, Any]) -> tuple[Part, NewCell]:
+def part(name: str, fit: Posterior, at: At) -> tuple[Part, NewCell]:
     """All draws of a fit at a target; errors as for `predict`."""
     cell = new_cell(fit, at)
     p = {key: np.ravel(value) for key, value in cell.p.items()}
-    best = np.ravel(cell.log_learning_rate), np.ravel(cell.log_batch_size), np.ravel(cell.loss)
-    return Part(name, fit.law, p, cell.x, *best, cell.rng.standard_t(p["tail"])), cell
+    noise = standard_noise(p["tail"], fit.rng("run noise"), p["tail"].shape)
+    return Part(name, fit.surface.law.bare, p, cell.x, fit.surface.optimum(p, cell.x), noise), cell
 
 
 def mix(parts: list[Part], weights: Mapping[str, float], seed: int) -> list[Part]:
@@ -67,7 +66,7 @@ def mix(parts: list[Part], weights: Mapping[str, float], seed: int) -> list[Part
     """
     if len(parts) == 1:
         return parts
-    size, rng = max(len(one) for one in parts), np.random.default_rng([seed, 5])
+    size, rng = max(len(one) for one in parts), generator(seed, "mixture")
     mixed = []
     for one in parts:
         count = round(weights[one.name] * size)
@@ -77,7 +76,7 @@ def mix(parts: list[Part], weights: Mapping[str, float], seed: int) -> list[Part
     return mixed
 
 
-def check_fits(fits: Mapping[str, Fit]) -> None:
+def check_fits(fits: Mapping[str, Posterior]) -> None:
     """Refuse fits that cannot be mixed.
 
     Raises
@@ -99,7 +98,7 @@ def check_fits(fits: Mapping[str, Fit]) -> None:
             )
 
 
-def weigh(fits: Mapping[str, Fit], weights: str | Mapping[str, float] | None) -> dict[str, float]:
+def weigh(fits: Mapping[str, Posterior], weights: str | Mapping[str, float] | None) -> dict[str, float]:
     """Weight of each fit; they sum to one.
 
     Parameters
@@ -123,6 +122,7 @@ def weigh(fits: Mapping[str, Fit], weights: str | Mapping[str, float] | None) ->
     if isinstance(weights, str) and weights in WEIGHTS:
         if weights == "equal":
             return dict.fromkeys(fits, 1 / len(fits))
+        # The one place where a decision may sample: a comparison refits what it leaves out.
         seed = next(iter(fits.values())).seed
         if weights == "stacking":
             table = compare(fits, leave_out="run", seed=seed).table["weight"]

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from hyperlaw.data.checks import MIN_LEARNING_RATES
-from hyperlaw.data.runs import HYPERPARAMETERS, SCALES
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES, At
 from hyperlaw.decision.pareto_weights import pareto_weights
 from hyperlaw.decision.preposterior import (
     Outcomes,
@@ -20,10 +20,12 @@ from hyperlaw.decision.preposterior import (
     risk_of_a_known_law,
     settings_at,
 )
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.predict import new_cell
+from hyperlaw.decision.trusted import trusted
+from hyperlaw.inference.cells import new_cell
+from hyperlaw.inference.posterior import Posterior
 from hyperlaw.progress import track
 from hyperlaw.risk import CVaR, Mean, Risk
+from hyperlaw.streams import check_seed, generator
 
 OUTCOMES, DRAWS = 100, 2000
 TRUSTED, HALVINGS = 0.7, 5
@@ -93,7 +95,7 @@ class NextRuns:
     def _thin_cells(self) -> int:
         """How many cells that were not fitted would hold too few learning rates for a table of runs."""
         new = self.table[self.table["new_cell"]]
-        cell = [name for name in (*SCALES, "task") if name in new]
+        cell = [name for name in (*RUN_SCALES, "task") if name in new]
         return int((new.groupby(cell)["learning_rate"].nunique() < MIN_LEARNING_RATES).sum()) if len(new) else 0
 
     def __repr__(self) -> str:
@@ -101,14 +103,15 @@ class NextRuns:
 
 
 def next_runs(
-    fit: Fit,
-    at: Mapping[str, Any],
+    fit: Posterior,
+    at: At,
     *,
     candidates: pd.DataFrame | Mapping[str, Any],
     n: int,
     risk: Risk,
     seed: int,
     cost: Cost = "compute",
+    despite: str | None = None,
     progress: bool = True,
 ) -> NextRuns:
     """Choose the small runs whose outcomes would lower the risk of the choice at a target most, for their cost.
@@ -138,6 +141,8 @@ def next_runs(
     cost
         `"compute"`: 6 params data FLOPs where candidates give `params`, else their `data`; `"runs"`: each counts 1; or
         one number above zero for each candidate, or a function that makes them from the candidates.
+    despite
+        Reason for deciding although checks of the fit failed.
     progress
         Whether to show a progress bar.
 
@@ -152,6 +157,8 @@ def next_runs(
         When the fit is not one of runs, or the seed no integer.
     ValueError
         When the target, candidates, their cost, `n` or the risk are not what is needed.
+    RuntimeError
+        When a check of the fit failed and no reason is given in `despite`.
 
     Notes
     -----
@@ -161,24 +168,25 @@ def next_runs(
     """
     if not isinstance(risk, Mean | CVaR):
         raise ValueError(f"next_runs weighs draws, under hl.Mean() or hl.CVaR(q) alone; received {risk!r}.")
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise TypeError(f"seed must be an integer of 0 or more, received {seed!r}.")
+    check_seed(seed)
     runs = _runs(fit, candidates)
     if not isinstance(n, int) or not 1 <= n <= len(runs):
         raise ValueError(f"n must be a whole number from 1 to the {len(runs)} candidates, received {n!r}.")
     price, cells = _price(runs, cost), _cells(fit, runs)
     target = new_cell(fit, at)
+    trusted({fit.law.name: fit}, despite)
 
-    rng = np.random.default_rng([seed, 7])
-    order = rng.permutation(target.loss.size)
+    order = generator(seed, "next runs", "draws").permutation(int(np.prod(fit.shape)))
     # Outcomes come from draws of their own: the draw behind an outcome would have too much weight under it.
     simulated, weighed = order[:OUTCOMES], order[OUTCOMES:][:DRAWS]
-    settings = settings_at(target)
-    regrets = regrets_of(regret_at(fit.law, target, weighed, settings), risk)
-    losses = outcomes_of(fit, runs, cells, simulated, rng).simulate(rng)
-    value = _Value(regrets, outcomes_of(fit, runs, cells, weighed, rng), losses)
+    settings = settings_at(fit, target)
+    regrets = regrets_of(regret_at(fit, target, weighed, settings), risk)
+    # A new cell has the same deviations in a draw, whether its outcome is simulated or weighed.
+    outcomes = [outcomes_of(fit, runs, cells, draws, f"next runs {seed}") for draws in (simulated, weighed)]
+    losses = outcomes[0].simulate(generator(seed, "next runs", "losses"))
+    value = _Value(regrets, outcomes[1], losses)
 
-    known_law = risk_of_a_known_law(fit.law, target, settings, risk, rng)
+    known_law = risk_of_a_known_law(fit, target, settings, risk, generator(seed, "next runs", "known law"))
     first = [value.of(i) for i in track(range(len(runs)), "next_runs: candidates", disable=not progress)]
     gains, k_hat = (np.array(part) for part in zip(*first, strict=True))
     rate = gains.mean(axis=1) / price
@@ -263,7 +271,7 @@ def _row(gain: np.ndarray, k_hat: np.ndarray, price: float) -> dict[str, float]:
     }
 
 
-def _runs(fit: Fit, candidates: pd.DataFrame | Mapping[str, Any]) -> pd.DataFrame:
+def _runs(fit: Posterior, candidates: pd.DataFrame | Mapping[str, Any]) -> pd.DataFrame:
     """The candidates' own columns, checked."""
     frame = pd.DataFrame(candidates)
     several = len(fit.runs.tasks) > 1
@@ -276,7 +284,7 @@ def _runs(fit: Fit, candidates: pd.DataFrame | Mapping[str, Any]) -> pd.DataFram
         )
     if len(frame) == 0:
         raise ValueError("candidates must hold a run or more, received none.")
-    scales = [name for name in SCALES if name in frame]
+    scales = [name for name in RUN_SCALES if name in frame]
     for name in [*HYPERPARAMETERS, *scales]:
         values = pd.to_numeric(frame[name], errors="coerce").to_numpy(float)
         bad = ~(np.isfinite(values) & (values > 0))
@@ -310,7 +318,7 @@ def _price(runs: pd.DataFrame, cost: Cost) -> np.ndarray:
     return price
 
 
-def _cells(fit: Fit, runs: pd.DataFrame) -> np.ndarray:
+def _cells(fit: Posterior, runs: pd.DataFrame) -> np.ndarray:
     """Index of each candidate's cell in `fit.runs.cells`; -1, -2, ... of cells that were not fitted."""
     fitted = fit.runs.cells
     names = [name for name in fit.runs.scales if name in runs] + (["task"] if "task" in runs else [])

@@ -1,20 +1,16 @@
-"""`Frontier` and `Setting`: what `frontier` returns, and what its `recommend` does."""
+"""`Pareto` and `Setting`: what is known of a frontier, and what its `recommend` returns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from hyperlaw.data.optima import Optima
-from hyperlaw.decision.intervals import ENDS, intervals
+from hyperlaw.intervals import ENDS, interval, interval_columns, intervals
 from hyperlaw.risk import Risk, choose
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 POINTS = 40
 
@@ -52,7 +48,7 @@ class Setting:
 
 
 @dataclass(frozen=True, eq=False)
-class Frontier:
+class Pareto:
     """Data against compute at each performance, and the updates-to-data ratio that costs least.
 
     Attributes
@@ -107,9 +103,7 @@ class Frontier:
             cheap = np.take_along_axis(data, compute.argmin(axis=1)[:, None], axis=1)
             line = np.geomspace(np.quantile(data.min(axis=1), 0.05), np.quantile(cheap, 0.95), POINTS)
             least = np.array([np.where(data <= most, compute, np.inf).min(axis=1) for most in line])
-            # Inverted, not interpolated: between a number and infinity there is none.
-            bands = np.quantile(least, list(ENDS), axis=1, method="inverted_cdf")
-            table = pd.DataFrame(bands.T, columns=list(ENDS.values()))
+            table = pd.DataFrame(interval_columns(least, 1, ranked=True))
             table.insert(0, "data", line)
             table.insert(0, "performance", level)
             tables.append(table.assign(p_reached=np.isfinite(least).mean(axis=1)))
@@ -119,7 +113,7 @@ class Frontier:
     def exponent(self) -> pd.Series:
         """`lower, median, upper` of s in sigma* ~ F^s over the performances; NaN where there is a single one."""
         slope, _, _ = self._power
-        return pd.Series(np.quantile(slope, list(ENDS)), list(ENDS.values()))
+        return pd.Series(interval(slope), list(ENDS))
 
     def utd_at(self, budgets: Sequence[float] | np.ndarray) -> pd.DataFrame:
         """The cheapest ratio at any budgets (FLOPs), by the power sigma* ~ F^s in every draw, within those allowed.
@@ -135,8 +129,7 @@ class Frontier:
         slope, budget, utd = self._power
         logs = utd[:, None] + slope[:, None] * (np.log(np.asarray(budgets, float)) - budget[:, None])
         low, high = float(self.draws["utd"].min()), float(self.draws["utd"].max())
-        quantiles = np.quantile(np.clip(np.exp(logs), low, high), list(ENDS), axis=0).T
-        return pd.DataFrame(quantiles, pd.Index(budgets, name="budget"), list(ENDS.values()))
+        return pd.DataFrame(interval_columns(np.clip(np.exp(logs), low, high), 0), pd.Index(budgets, name="budget"))
 
     @cached_property
     def _power(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -195,17 +188,11 @@ class Frontier:
 
     def optima(self) -> Optima:
         """The cheapest ratio of each performance against its median budget, for `OptimalUTD`."""
-        logs = np.log(self.cheapest[["budget", "utd"]])
-        frame = np.exp(logs.median("sample")).to_dataframe()[["budget", "utd"]].reset_index(drop=True)
+        logs = self.cheapest[["budget", "utd"]].map(np.log)
+        frame = np.exp(logs.median("sample").to_dataframe()[["budget", "utd"]]).reset_index(drop=True)
         error = np.maximum(logs["utd"].std("sample").values, 1e-3)
         task = {} if self.task is None else {"task": self.task}
         return Optima.from_frame(frame.assign(utd_error=error, **task), estimated=("utd",))
-
-    def plot(self) -> "Figure":
-        """Data against compute, and the cheapest ratio against budget: see `hyperlaw.plots.frontier`."""
-        from hyperlaw.plots.frontier import plot_frontier
-
-        return plot_frontier(self)
 
     @property
     def _open(self) -> list[str]:

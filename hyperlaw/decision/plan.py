@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
-from hyperlaw.diagnostics.recipes import deepseek, step_law
-
-if TYPE_CHECKING:
-    from hyperlaw.decision.choice import Choice
+from hyperlaw.diagnostics.baselines.settings import deepseek, step_law
 
 # Published formulas for language models, data in tokens, and the scales that they come from.
 FORMULAS = {
@@ -45,7 +42,7 @@ class Score:
         return self.table.to_string(float_format="{:.3g}".format)
 
 
-def score_plan(choice: "Choice", plan: Mapping[str, float], within: float) -> Score:
+def score_plan(choice: Decided, plan: Mapping[str, float], within: float) -> Score:
     """Price a plan; see `Choice.score`."""
     if set(plan) != set(HYPERPARAMETERS):
         raise ValueError(f"score needs learning_rate and batch_size, received {', '.join(plan) or 'nothing'}.")
@@ -61,9 +58,7 @@ def score_plan(choice: "Choice", plan: Mapping[str, float], within: float) -> Sc
         setting = formula(choice.fitted, choice.at)
         if setting is not None:
             rows[name], notes[name] = setting, _note(source, reach, choice.at)
-    table, regret = price_table(
-        pd.DataFrame.from_dict(rows, orient="index"), choice.pricing, choice.risk, choice.least, within
-    )
+    table, regret = price_table(pd.DataFrame.from_dict(rows, orient="index"), choice.priced, choice.risk, within)
     draws = xr.DataArray(
         regret, dims=("sample", "setting"), coords={"setting": list(rows), "law": choice.regret.coords["law"]}
     )

@@ -1,58 +1,70 @@
-"""`polish`: from the best candidates of a grid to the best setting between them, along the slope of the risk."""
+"""`polished`: from the best candidates of a grid to the best setting between them, along the slope of the risk."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 from scipy.optimize import minimize
 
-from hyperlaw.data.runs import HYPERPARAMETERS
-from hyperlaw.decision.pricing import Pricing
-from hyperlaw.risk import SlopedRisk
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, At
+from hyperlaw.decision.candidates import Priced
+from hyperlaw.decision.constraints import ROUNDING, Candidates, Constraint, OneOf, shortfalls
+from hyperlaw.risk import Risk, SlopedRisk
 
 STARTS = 3
 STEPS = 60
 # Less than this share of the risk is no gain: single precision resolves no more.
 GAIN = 1e-5
+STILL = "The polish did not move: no setting between the candidates is better."
 
 
-def polish(
-    pricing: Pricing,
-    risk: SlopedRisk,
-    settings: pd.DataFrame,
-    risks: np.ndarray,
-    held: set[str],
-    limits: Mapping[str, tuple[float, float]],
-) -> dict[str, float] | None:
-    """Lower the risk over (ln learning rate, ln batch size) from the best candidates, by L-BFGS-B.
+def polished(priced: Priced, risk: Risk, subject_to: list[Constraint], at: At) -> tuple[Priced, str]:
+    """The candidates with the polished setting as the last, where it is better; and what was done, in words."""
+    held = {c.quantity for c in subject_to if isinstance(c, OneOf)}
+    if priced.given:
+        return priced, "Not polished: the candidates were given."
+    if not isinstance(risk, SlopedRisk):
+        return priced, "Not polished: the risk is a function of your own, without weights."
+    if len(held) == len(HYPERPARAMETERS):
+        return priced, "Not polished: both hyperparameters are held to some values."
+    found = _lowest(priced, risk, held)
+    if found is None:
+        return priced, STILL
+    one = priced.pricing.price({name: np.array([value]) for name, value in found.items()})
+    missed = shortfalls(subject_to, Candidates(one, at, priced.pricing))
+    broken = [str(c) for c, miss in zip(subject_to, missed[:, 0], strict=True) if miss > ROUNDING]
+    if broken:
+        return priced, f"Not polished: the way down leads out of {', '.join(broken)}."
+    value, before = np.asarray(risk(one.regret)), priced.risks[priced.chosen]
+    if not value[0] < before:
+        return priced, STILL
+    by = {name: found[name] / priced.setting[name] - 1 for name in HYPERPARAMETERS}
+    moved = " and ".join(f"{name} by {share:+.2%}" for name, share in by.items() if abs(share) > 1e-6)
+    words = f"The polish moved the best candidate's {moved} and lowered its risk by {before - value[0]:.2g} nats."
+    more = replace(
+        priced,
+        prices=priced.prices.and_one(one),
+        missed=np.concatenate([priced.missed, missed], axis=1),
+        risks=np.append(priced.risks, value),
+        polished=True,
+    )
+    return more, words
 
-    The slope of the risk is the mean of the draws' slopes (JAX) under the weights that the risk gives the draws.
 
-    Parameters
-    ----------
-    pricing
-        Prices of settings.
-    risk
-        A risk with weights.
-    settings, risks
-        Candidates that are allowed, and their risks; their extent is the box that is searched.
-    held
-        Hyperparameters that stay at the candidate's value.
-    limits
-        Lowest and highest value of each hyperparameter, within that box.
+def _lowest(priced: Priced, risk: SlopedRisk, held: set[str]) -> dict[str, float] | None:
+    """Lower the risk over (ln learning rate, ln batch size) from the best allowed candidates, by L-BFGS-B.
 
-    Returns
-    -------
-    dict or None
-        Learning rate and batch size; None where nothing between the candidates is better than the best of them.
+    The slope of the risk is the mean of the draws' slopes (JAX) under the weights that the risk gives the draws. The
+    box that is searched is that of the allowed candidates, within the limits; what is `held` stays as it is. None where
+    nothing between the candidates is better than the best of them.
     """
+    settings, risks = priced.settings[priced.allowed], priced.risks[priced.allowed]
     box = []
     for name in HYPERPARAMETERS:
-        low, high = limits[name]
+        low, high = priced.limits[name]
         box.append((np.log(max(settings[name].min(), low)), np.log(min(settings[name].max(), high))))
 
     def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
-        regret, slopes = pricing.slopes(point)
+        regret, slopes = priced.pricing.slopes(point)
         return float(risk(regret[:, None])[0]), risk.weights(regret) @ slopes
 
     best, lowest = None, float(np.min(risks)) * (1 - GAIN)

@@ -5,9 +5,9 @@ The conditional value at risk is the least mean over one more unknown, a thresho
     CVaR_q(R) = min_t E[l_t(R)],   l_t(R) = t + max(R - t, 0) / (1 - q)
 
 so that a choice by CVaR is one by expected loss, of a setting and a threshold; the mean is the case t = 0, q = 0. Each
-simulated outcome then gains l of the present choice minus the lowest l, both under the outcome's weights. Its mean
+simulated outcome then gains l of the incumbent choice minus the lowest l, both under the outcome's weights. Its mean
 over outcomes is the fall of the risk that is to be expected, and never negative; that all outcomes are compared
-with the present choice under their own weights takes out most of the noise of simulating them.
+with the incumbent choice under their own weights takes out most of the noise of simulating them.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
-from scipy.special import expit, gammaln
+from scipy.special import expit
 
-from hyperlaw.data.runs import HYPERPARAMETERS
-from hyperlaw.inference.cells import cell_parameters
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.predict import NewCell, new_cell
-from hyperlaw.models import surface
-from hyperlaw.models.law import Law
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.inference.cells import NewCell, fitted_cells, new_cell
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.models.law import OptimumLaw
+from hyperlaw.models.likelihoods.base import Arrays
+from hyperlaw.models.likelihoods.surface import RunLoss, run_loss, standard_noise
 from hyperlaw.risk import CVaR, Mean
 
 GRID, REACH = 11, 2.5
-THRESHOLDS = 1.6 ** np.arange(-5.0, 4.0)  # around the present one, which is among them
+THRESHOLDS = 1.6 ** np.arange(-5.0, 4.0)  # around the incumbent's, which is among them
 LAWS, DEVIATIONS = 256, 100
 BLOCK = 50
 
@@ -44,8 +44,8 @@ class Regrets:
     share
         The worst share of the draws that counts: 1 - q of CVaR(q), 1 of the mean.
     thresholds
-        Nats, among them that of the present choice.
-    present
+        Nats, among them that of the incumbent choice.
+    incumbent
         The setting of the lowest risk, by position, and its threshold.
     risk
         That risk, nats.
@@ -58,7 +58,7 @@ class Regrets:
     regret: np.ndarray
     share: float
     thresholds: np.ndarray
-    present: tuple[int, float]
+    incumbent: tuple[int, float]
     risk: float
     falling: np.ndarray
     over: np.ndarray
@@ -73,11 +73,11 @@ class Regrets:
         before = np.cumsum(ordered, axis=1) - ordered
         counted = np.clip(self.share - before, 0, ordered)
         risk = (counted * self.regret[falling, best[:, None]]).sum(axis=1) / self.share
-        return weights @ stay(self.regret, self.present, self.share) - risk
+        return weights @ stay(self.regret, self.incumbent, self.share) - risk
 
 
 def regrets_of(regret: np.ndarray, risk: Mean | CVaR) -> Regrets:
-    """Regrets, shape (draw, setting), with the present choice under `risk`."""
+    """Regrets, shape (draw, setting), with the incumbent choice under `risk`."""
     share = 1 - risk.q if isinstance(risk, CVaR) else 1.0
     risks = risk(regret)
     best = int(np.argmin(risks))
@@ -88,42 +88,43 @@ def regrets_of(regret: np.ndarray, risk: Mean | CVaR) -> Regrets:
     return Regrets(regret, share, thresholds, (best, threshold), float(risks[best]), falling, over)
 
 
-def stay(regret: np.ndarray, present: tuple[int, float], share: float) -> np.ndarray:
-    """Loss l of the present choice, from regrets whose last axis is the setting."""
-    setting, threshold = present
+def stay(regret: np.ndarray, incumbent: tuple[int, float], share: float) -> np.ndarray:
+    """Loss l of the incumbent choice, from regrets whose last axis is the setting."""
+    setting, threshold = incumbent
     return threshold + np.maximum(regret[..., setting] - threshold, 0) / share
 
 
-def settings_at(target: NewCell) -> tuple[np.ndarray, np.ndarray]:
+def settings_at(fit: Posterior, target: NewCell) -> tuple[np.ndarray, np.ndarray]:
     """Learning rates and batch sizes to choose from at the target: a grid along the axes of the optimum's draws."""
-    logs = np.stack([target.log_learning_rate.ravel(), target.log_batch_size.ravel()])
+    best = fit.surface.optimum(target.p, target.x)
+    logs = np.stack([best[name].ravel() for name in HYPERPARAMETERS])
     steps = np.linspace(-REACH, REACH, GRID)
     grid = np.stack([axis.ravel() for axis in np.meshgrid(steps, steps)])
     rate, batch = np.exp(logs.mean(axis=1)[:, None] + np.linalg.cholesky(np.cov(logs)) @ grid)
     return rate, np.minimum(batch, target.target.get("data", np.inf))
 
 
-def regret_at(law: Law, target: NewCell, draws: np.ndarray, settings: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def regret_at(
+    fit: Posterior, target: NewCell, draws: np.ndarray, settings: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
     """Regret of each setting at the target in some draws, nats, shape (draw, setting)."""
-    return _regret(law, {name: value.ravel()[draws] for name, value in target.p.items()}, target.x, settings)
+    p = {name: value.ravel()[draws] for name, value in target.p.items()}
+    return fit.surface.run_loss(p, target.x, *np.log(settings)).excess
 
 
 def risk_of_a_known_law(
-    law: Law, target: NewCell, settings: tuple[np.ndarray, np.ndarray], risk: Mean | CVaR, rng: np.random.Generator
+    fit: Posterior,
+    target: NewCell,
+    settings: tuple[np.ndarray, np.ndarray],
+    risk: Mean | CVaR,
+    rng: np.random.Generator,
 ) -> float:
     """Expected risk of the choice, nats, were every parameter known and the target's own deviation alone not."""
-    draws = rng.choice(target.loss.size, min(LAWS, target.loss.size), replace=False)
+    draws = rng.choice(np.prod(fit.shape), min(LAWS, int(np.prod(fit.shape))), replace=False)
     p = {name: np.repeat(value.ravel()[draws, None], DEVIATIONS, axis=1) for name, value in target.p.items()}
-    for name in HYPERPARAMETERS:
-        p[f"deviation_{name}"] = p[f"spread_{name}"] * rng.standard_normal((len(draws), DEVIATIONS))
-    return float(np.mean([risk(of_law).min() for of_law in _regret(law, p, target.x, settings)]))
-
-
-def _regret(law: Law, p: dict[str, np.ndarray], x: Any, settings: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Regret of each setting, the last axis, under parameters of any shape."""
-    wide = {name: value[..., None] for name, value in p.items()}
-    with jax.enable_x64(True):
-        return np.asarray(_run(law, wide | {"cell_floor": np.zeros(1)}, x, *np.log(settings))[0])
+    own = fit.surface.draw_cell(p, target.x, rng, np.arange(DEVIATIONS))
+    regret = fit.surface.run_loss(own, target.x, *np.log(settings)).excess
+    return float(np.mean([risk(of_law).min() for of_law in regret]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,43 +133,35 @@ class Outcomes:
 
     Attributes
     ----------
-    location, scale
-        Middle and scale of a run's loss, nats, shape (draw, candidate).
-    logit
-        Log-odds that it diverges, shape (draw, candidate).
-    tail
-        Degrees of freedom of the loss, shape (draw,).
+    run
+        Of each candidate in each draw: arrays of shape (draw, candidate), `tail` (draw, 1).
     """
 
-    location: np.ndarray
-    scale: np.ndarray
-    logit: np.ndarray
-    tail: np.ndarray
+    run: RunLoss
 
     def simulate(self, rng: np.random.Generator) -> np.ndarray:
         """One outcome of each run in each draw: its loss in nats, NaN where it diverged; shape (draw, candidate)."""
-        loss = self.location + self.scale * rng.standard_t(self.tail[:, None], self.location.shape)
-        return np.where(rng.random(loss.shape) < expit(self.logit), np.nan, loss)
+        loss = self.run.placed(standard_noise(self.run.tail, rng, self.run.location.shape))
+        return np.where(rng.random(loss.shape) < expit(self.run.logit), np.nan, loss)
 
     def log_likelihood(self, candidate: int, loss: np.ndarray) -> np.ndarray:
         """Log density of outcomes of one run, as `simulate` gives them, under each draw: shape (outcome, draw)."""
-        logit, location, scale = self.logit[:, candidate], self.location[:, candidate], self.scale[:, candidate]
-        density = student_t(loss[:, None], self.tail, location, scale) - np.logaddexp(0, logit)
-        return np.where(np.isnan(loss)[:, None], -np.logaddexp(0, -logit), density)
+        one = RunLoss(*(values[:, candidate] for values in self.run))
+        with jax.enable_x64(True):
+            return np.asarray(_log_density(one, loss[:, None]))
 
 
-def student_t(value: np.ndarray, tail: np.ndarray, location: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Log density of Student's t: SciPy's own takes most of the time of `next_runs`."""
-    constant = gammaln((tail + 1) / 2) - gammaln(tail / 2) - np.log(np.pi * tail) / 2 - np.log(scale)
-    return constant - (tail + 1) / 2 * np.log1p(((value - location) / scale) ** 2 / tail)
+@jax.jit
+def _log_density(run: RunLoss, loss: jax.Array) -> jax.Array:
+    return run.log_density(loss)
 
 
 def outcomes_of(
-    fit: Fit, candidates: pd.DataFrame, cells: np.ndarray, draws: np.ndarray, rng: np.random.Generator
+    fit: Posterior, candidates: pd.DataFrame, cells: np.ndarray, draws: np.ndarray, stream: str
 ) -> Outcomes:
     """Outcomes of candidate runs in some draws of the posterior.
 
-    A run in a fitted cell has that cell's floor and deviations. Runs in one new cell share a floor and
+    A run in a fitted cell has that cell's lowest loss and deviations. Runs in one new cell share a lowest loss and
     deviations drawn anew, independent of those of every other new cell and of the target's.
 
     Parameters
@@ -181,11 +174,11 @@ def outcomes_of(
         Index of each candidate's cell in `fit.runs.cells`; of new cells -1, -2, ...
     draws
         Positions of the draws, chains one after the other.
-    rng
-        Draws the new cells.
+    stream
+        Names the new cells' random numbers.
     """
     known, of_run = np.unique(cells, return_inverse=True)
-    each = [_cell(fit, candidates.iloc[np.argmax(cells == cell)], cell, draws, rng) for cell in known]
+    each = [_cell(fit, candidates.iloc[np.argmax(cells == cell)], int(cell), draws, stream) for cell in known]
     p = {name: np.stack([of_cell[name] for of_cell, _ in each], axis=1) for name in each[0][0]}
     x = {name: np.array([float(of_cell[name]) for _, of_cell in each]) for name in each[0][1]}
     rate, batch = (np.log(candidates[name].to_numpy(float)) for name in HYPERPARAMETERS)
@@ -196,33 +189,24 @@ def outcomes_of(
         at = of_run[rows]
         wide = {name: value[:, at] for name, value in p.items()}
         with jax.enable_x64(True):
-            parts.append(_run(fit.law, wide, {name: value[at] for name, value in x.items()}, rate[rows], batch[rows]))
-    location, scale, logit = (np.concatenate(part, axis=1)[:, : len(candidates)] for part in zip(*parts, strict=True))
-    return Outcomes(location, scale, logit, fit.tree["posterior"]["tail"].values.ravel()[draws])
+            run = _run(
+                fit.surface.law.bare, wide, {name: value[at] for name, value in x.items()}, (rate[rows], batch[rows])
+            )
+        parts.append(run)
+    return Outcomes(RunLoss(*(np.concatenate(part, axis=1)[:, : len(candidates)] for part in zip(*parts, strict=True))))
 
 
 @partial(jax.jit, static_argnums=0)
-def _run(law: Law, p: Any, x: Any, log_rate: jax.Array, log_batch: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Location and scale of a run's loss, and the log-odds that it diverges."""
-    excess, u = surface.excess_loss(law, p, x, log_rate, log_batch)
-    return p["cell_floor"] + excess, surface.noise_scale(p, excess), surface.divergence_logit(p, u)
+def _run(law: OptimumLaw, p: Any, x: Any, logs: Any) -> RunLoss:
+    """What candidate runs measure in each draw."""
+    return run_loss(law, p, x, *logs)
 
 
-def _cell(
-    fit: Fit, run: pd.Series, cell: int, draws: np.ndarray, rng: np.random.Generator
-) -> tuple[dict[str, np.ndarray], Any]:
-    """Parameters, `cell_floor` among them, of a run's cell in each draw, and its centred covariates."""
+def _cell(fit: Posterior, run: pd.Series, cell: int, draws: np.ndarray, stream: str) -> tuple[Arrays, Arrays]:
+    """Parameters of a run's cell in each draw, and its covariates."""
     if cell >= 0:
-        fitted, x = cell_parameters(fit)
-        floors = {"cell_floor": fit.tree["posterior"]["cell_floor"].values}
-        return {n: v[..., cell].ravel()[draws] for n, v in (fitted | floors).items()}, {
-            n: v[cell] for n, v in x.items()
-        }
+        p, x = fitted_cells(fit)
+        return {n: v[..., cell].ravel()[draws] for n, v in p.items()}, {n: v[cell] for n, v in x.items()}
     several = ["task"] if len(fit.runs.tasks) > 1 else []
-    new = new_cell(fit, {name: run[name] for name in [*fit.law.covariates, *several]})
-    p = {name: value.ravel()[draws] for name, value in new.p.items()}
-    for name in HYPERPARAMETERS:  # `new_cell` gives every new cell, the target's too, the same luck
-        p[f"deviation_{name}"] = p[f"spread_{name}"] * rng.standard_normal(len(draws))
-    with jax.enable_x64(True):
-        trend = np.asarray(surface.floor_trend(p, new.x))
-    return p | {"cell_floor": trend + p["floor_spread"] * rng.standard_normal(len(draws))}, new.x
+    new = new_cell(fit, {name: run[name] for name in [*fit.law.covariates, *several]}, stream, -cell)
+    return {name: value.ravel()[draws] for name, value in new.p.items()}, new.x

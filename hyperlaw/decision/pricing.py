@@ -3,18 +3,20 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.decision.mixture import Part
-from hyperlaw.models import surface
-from hyperlaw.models.law import Law, Values
+from hyperlaw.models.law import OptimumLaw
+from hyperlaw.models.likelihoods.surface import RunLoss, run_loss
 
 # Settings that are priced at once: with 4,000 draws an array of 2 MB, which a processor's cache holds.
 CHUNK = 64
+Cell = tuple[Any, Any]  # parameters and covariates of the new cell
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +37,14 @@ class Prices:
     settings: dict[str, np.ndarray]
     regret: np.ndarray
     p_diverge: np.ndarray
+
+    def and_one(self, more: "Prices") -> "Prices":
+        """These, and others after them."""
+        return Prices(
+            {name: np.append(self.settings[name], more.settings[name]) for name in HYPERPARAMETERS},
+            np.concatenate([self.regret.T, more.regret.T]).T,
+            np.append(self.p_diverge, more.p_diverge),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +78,11 @@ class Pricing:
         # Draws of a setting lie side by side: sums and sorts run along them, whatever the chunk.
         regret = np.empty((count, sum(len(part) for part in self.parts)), np.float32)
         p_diverge = np.zeros(count)
-        for here, rate, batch in _chunks(pairs, chunk):
+        for here, logs in _chunks(pairs, chunk):
             size, column = here.stop - here.start, 0
             for part in self.parts:
                 with jax.enable_x64(True):
-                    value, diverge = _priced(part.law, part.p, part.x, rate, batch, self.diverge_cost)
+                    value, diverge = _priced(part.law, (part.p, part.x), logs, self.diverge_cost)
                 regret[here, column : column + len(part)] = np.asarray(value)[:size]
                 p_diverge[here] += np.asarray(diverge)[:size] / regret.shape[1]
                 column += len(part)
@@ -83,58 +93,55 @@ class Pricing:
     def losses(self, settings: Mapping[str, np.ndarray], chunk: int = CHUNK) -> Iterator[np.ndarray]:
         """Losses of one run at each setting (nats, with its scatter), shape (setting, sample), a chunk at a time."""
         pairs = {name: np.asarray(settings[name], float) for name in HYPERPARAMETERS}
-        for here, rate, batch in _chunks(pairs, chunk):
+        for here, logs in _chunks(pairs, chunk):
             with jax.enable_x64(True):
-                losses = [_losses(p.law, p.p, p.x, rate, batch, p.loss, p.luck) for p in self.parts]
+                losses = [_losses(part.law, (part.p, part.x), logs, part.standardised_noise) for part in self.parts]
             yield np.concatenate(losses, axis=1)[: here.stop - here.start]
 
     def slopes(self, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Regret in each draw at one point (ln learning rate, ln batch size), and its slopes, shape (sample, 2)."""
         with jax.enable_x64(True):
-            found = [_sloped(part.law, part.p, part.x, point, self.diverge_cost) for part in self.parts]
+            found = [_sloped(part.law, (part.p, part.x), point, self.diverge_cost) for part in self.parts]
         return np.concatenate([value for value, _ in found]), np.concatenate([slope for _, slope in found])
 
 
-def _chunks(pairs: Mapping[str, np.ndarray], chunk: int) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+def _chunks(pairs: Mapping[str, np.ndarray], chunk: int) -> Iterator[tuple[slice, tuple[np.ndarray, np.ndarray]]]:
     """Places of a chunk of settings and their logs, the last chunk padded: one shape compiles once."""
     rate, batch = (np.log(pairs[name]) for name in HYPERPARAMETERS)
     for start in range(0, len(rate), chunk):
         here = slice(start, min(start + chunk, len(rate)))
         more = (0, chunk - (here.stop - here.start))
-        yield here, np.pad(rate[here], more, mode="edge"), np.pad(batch[here], more, mode="edge")
+        yield here, (np.pad(rate[here], more, mode="edge"), np.pad(batch[here], more, mode="edge"))
 
 
 @partial(jax.jit, static_argnames="law")
-def _priced(
-    law: Law, p: Values, x: Values, log_rate: jax.Array, log_batch: jax.Array, diverge_cost: float | None
-) -> tuple[jax.Array, jax.Array]:
+def _priced(law: OptimumLaw, cell: Cell, logs: Any, diverge_cost: float | None) -> tuple[jax.Array, jax.Array]:
     """Regret (setting, sample), and the sum over samples of the probability to diverge."""
-    regret, diverge = _regret(law, p, x, log_rate[:, None], log_batch[:, None], diverge_cost)
+    regret, diverge = _regret(_run(law, cell, logs), diverge_cost)
     return regret.astype(jnp.float32), diverge.sum(axis=1)
 
 
 @partial(jax.jit, static_argnames="law")
-def _losses(
-    law: Law, p: Values, x: Values, log_rate: jax.Array, log_batch: jax.Array, best: jax.Array, luck: jax.Array
-) -> jax.Array:
-    excess, _ = surface.excess_loss(law, p, x, log_rate[:, None], log_batch[:, None])
-    return best + excess + surface.noise_scale(p, excess) * luck
+def _losses(law: OptimumLaw, cell: Cell, logs: Any, noise: jax.Array) -> jax.Array:
+    return _run(law, cell, logs).placed(noise)
 
 
 @partial(jax.jit, static_argnames="law")
-def _sloped(
-    law: Law, p: Values, x: Values, point: jax.Array, diverge_cost: float | None
-) -> tuple[jax.Array, jax.Array]:
+def _sloped(law: OptimumLaw, cell: Cell, point: jax.Array, diverge_cost: float | None) -> tuple[jax.Array, jax.Array]:
     def regret(where: jax.Array) -> jax.Array:
-        return _regret(law, p, x, where[0], where[1], diverge_cost)[0]
+        return _regret(run_loss(law, *cell, where[0], where[1]), diverge_cost)[0]
 
     return regret(point), jax.jacfwd(regret)(point)
 
 
-def _regret(
-    law: Law, p: Values, x: Values, log_rate: jax.Array, log_batch: jax.Array, diverge_cost: float | None
-) -> tuple[jax.Array, jax.Array]:
+def _run(law: OptimumLaw, cell: Cell, logs: Any) -> RunLoss:
+    """What a run measures at each setting and in each draw, shape (setting, sample)."""
+    rate, batch = logs
+    return run_loss(law, *cell, rate[:, None], batch[:, None])
+
+
+def _regret(run: RunLoss, diverge_cost: float | None) -> tuple[jax.Array, jax.Array]:
     """Regret, its expectation over diverging or not where that has a price; and the probability to diverge."""
-    excess, u = surface.excess_loss(law, p, x, log_rate, log_batch)
-    diverge = jax.nn.sigmoid(surface.divergence_logit(p, u))
+    diverge = jax.nn.sigmoid(run.logit)
+    excess = run.excess
     return (excess if diverge_cost is None else excess + diverge * (diverge_cost - excess)), diverge

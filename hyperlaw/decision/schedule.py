@@ -7,20 +7,18 @@ A batch size B costs few extra data as long as it does not exceed B_crit, and ma
 were measured on runs of one batch size each; that they hold along a run whose batch size changes is an assumption.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.data.runs import Runs
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.predict import INTERVAL, new_cell
-from hyperlaw.inference.predict_value import task_parameters
-from hyperlaw.inference.target import check_target
+from hyperlaw.data.vocabulary import At
+from hyperlaw.decision.trusted import trusted
+from hyperlaw.inference.cells import new_cell
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.intervals import interval_columns
 
 GROWS_WITH = ("data", "loss")
 
@@ -48,7 +46,7 @@ class Schedule:
         return self.table.to_string(float_format="{:.3g}".format)
 
 
-def schedule(fit: Fit, at: Mapping[str, Any], *, batch_size: float) -> Schedule:
+def schedule(fit: Posterior, at: At, *, batch_size: float, despite: str | None = None) -> Schedule:
     """Data (or losses) at which to double the batch size, and the learning rate there.
 
     Parameters
@@ -59,6 +57,8 @@ def schedule(fit: Fit, at: Mapping[str, Any], *, batch_size: float) -> Schedule:
         The end of the run: the law's covariates, and `task` where there are several, as for `fit.predict`.
     batch_size
         Batch size at the start, data points.
+    despite
+        Reason for deciding although checks failed.
 
     Returns
     -------
@@ -71,19 +71,25 @@ def schedule(fit: Fit, at: Mapping[str, Any], *, batch_size: float) -> Schedule:
     ValueError
         When the law says nothing of how the critical batch size grows during a run, the target is not what it needs, or
         the critical batch size does not reach that of the start.
+    RuntimeError
+        When a check of the fit failed and no reason is given in `despite`.
     """
     law = fit.law
     moving = [name for name in GROWS_WITH if name in law.covariates]
-    if not (moving and hasattr(law, "log_critical_batch")):
+    if not (moving and law.has_critical_batch):
         raise ValueError(
             f"{law.name} does not say how the critical batch size grows during a run. Fit TimeTransfer, "
             "CriticalBatchData or CriticalBatchLoss."
         )
     if not (np.isfinite(batch_size) and batch_size > 0):
         raise ValueError(f"batch_size must be finite and above zero, received {batch_size!r}.")
+    if "batch_size" in at:
+        raise ValueError("at must not give batch_size, which changes along the run; batch_size= is that of its start.")
     (name,) = moving
-    p, target = _parameters(fit, at, batch_size)
-    x = {c: np.log(target[c]) - fit.pivot[c] for c in law.covariates}
+    given = "batch_size" in fit.likelihood.needs_at(fit.table)
+    cell = new_cell(fit, {**at, "batch_size": batch_size} if given else at)
+    trusted({law.name: fit}, despite)
+    p, x = cell.p, cell.x
     own = p.get("deviation_batch_size", 0.0)
     with jax.enable_x64(True):
         intercept = np.asarray(law.log_critical_batch(p, x | {name: 0.0})) + own
@@ -96,36 +102,25 @@ def schedule(fit: Fit, at: Mapping[str, Any], *, batch_size: float) -> Schedule:
             f"batch_size={batch_size:g}: start with a smaller one."
         )
     batches = batch_size * 2.0 ** np.arange(doublings + 1)
-    towards = 1.0 if name == "data" else -1.0
-    grows = (towards * slope > 0)[..., None]
-    with np.errstate(divide="ignore", over="ignore"):
-        reached = np.exp((np.log(batches) - intercept[..., None]) / slope[..., None] + fit.pivot[name])
-    reached = np.where(grows, reached, np.inf if name == "data" else 0.0)
-    table = pd.DataFrame({"batch_size": batches} | _intervals(reached, ""))
+    reached = _reached(intercept[..., None], slope[..., None], np.log(batches), falls=name == "loss")
+    reached = reached * np.exp(fit.pivot[name])
+    # The draw at each rank, for between finite and infinite ones there is nothing to interpolate.
+    table = pd.DataFrame({"batch_size": batches} | interval_columns(reached, (0, 1), ranked=True))
     table["p_reached"] = (end[..., None] >= np.log(batches)).mean(axis=(0, 1))
     if "learning_rate" in law.predicts:
         wide = {key: value[..., None] for key, value in p.items()}
         along = x | {name: np.log(table["median"].to_numpy()) - fit.pivot[name]}
+        asked = np.log(batches) - wide.get("deviation_batch_size", 0)
         with jax.enable_x64(True):
-            rate = np.asarray(law.log_learning_rate(wide, along, np.log(batches) - wide.get("deviation_batch_size", 0)))
-        table = table.assign(**_intervals(np.exp(rate + wide.get("deviation_learning_rate", 0)), "learning_rate_"))
-    posterior = fit.tree["posterior"]
-    coords = {dim: posterior[dim].values for dim in ("chain", "draw")}
+            rate = np.asarray(law.log_value("learning_rate", wide, along, asked))
+        rate = np.exp(rate + wide.get("deviation_learning_rate", 0))
+        table = table.assign(**interval_columns(rate, (0, 1), prefix="learning_rate_", ranked=True))
+    coords = {dim: fit.draws[dim].values for dim in ("chain", "draw")}
     return Schedule(table, xr.Dataset({name: (("chain", "draw", "doubling"), reached)}, coords))
 
 
-def _parameters(fit: Fit, at: Mapping[str, Any], batch_size: float) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Parameters of the target's task, shape (chain, draw), with deviations of a new cell where there are any."""
-    if isinstance(fit.table, Runs):
-        cell = new_cell(fit, at)
-        return cell.p, cell.target
-    target, task = check_target(fit, {**at, **({"batch_size": batch_size} if fit.law.needs_batch_size else {})})
-    p = task_parameters(fit, [task], np.random.default_rng([fit.seed, 5]))
-    return {name: value[..., 0] for name, value in p.items()}, target
-
-
-def _intervals(values: np.ndarray, prefix: str) -> dict[str, np.ndarray]:
-    tail = (1 - INTERVAL) / 2
-    # The draw at each rank, for between finite and infinite ones there is nothing to interpolate.
-    quantiles = np.quantile(values, [tail, 0.5, 1 - tail], axis=(0, 1), method="inverted_cdf")
-    return {f"{prefix}{which}": v for which, v in zip(("lower", "median", "upper"), quantiles, strict=True)}
+def _reached(intercept: np.ndarray, slope: np.ndarray, log_batches: np.ndarray, *, falls: bool) -> np.ndarray:
+    """Where, over the pivot, the critical batch size reaches each batch size; never where it does not grow that way."""
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        reached = np.exp((log_batches - intercept) / slope)
+    return np.where(slope < 0 if falls else slope > 0, reached, 0.0 if falls else np.inf)

@@ -12,7 +12,7 @@ s S + e E is least where (B_crit / B)^k = B e / s, that is, at
 between B_crit and s / e, the batch size whose step costs as much as its examples; their geometric mean when k = 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.decision.intervals import ENDS, intervals
-from hyperlaw.decision.trusted import refuse_failed
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.predict_value import values_at
-from hyperlaw.inference.target import check_target
+from hyperlaw.data.vocabulary import At
+from hyperlaw.decision.trusted import trusted
+from hyperlaw.inference.cells import check_target, values_at
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.intervals import interval_columns, intervals
 from hyperlaw.risk import Risk, choose
 
 MULTIPLES = 2.0 ** np.arange(-4, 5)
@@ -63,8 +63,8 @@ class TradeOff:
 
 
 def trade_off(
-    fit: Fit,
-    at: Mapping[str, Any],
+    fit: Posterior,
+    at: At,
     *,
     price_of_step: float,
     price_of_example: float,
@@ -102,7 +102,7 @@ def trade_off(
         When a check of the fit failed and no reason is given in `despite`.
     """
     task = _check(fit, at, price_of_step, price_of_example, batch_sizes)
-    refuse_failed({fit.law.name: fit}, despite)
+    checks = trusted({fit.law.name: fit}, despite)
     draws = _draws(fit, dict(at) | {"task": task}, price_of_step / price_of_example)
     price = np.array([price_of_step, price_of_example])
 
@@ -115,8 +115,7 @@ def trade_off(
     relative = _relative(draws, shown, price)
     table = pd.DataFrame({"batch_size": shown, "multiple": shown / middle})
     for name, values in relative.items():
-        for q, end in ENDS.items():
-            table[f"{name}_{end}"] = np.quantile(values, q, axis=0)
+        table = table.assign(**interval_columns(values, 0, prefix=f"{name}_"))
     return TradeOff(
         best,
         table.assign(risk=choose(risk, relative["excess"])[1]),
@@ -124,18 +123,16 @@ def trade_off(
         draws,
         dict(at),
         risk,
-        despite,
+        despite if not checks.ok else None,
     )
 
 
-def _check(
-    fit: Fit, at: Mapping[str, Any], step: float, example: float, batch_sizes: Sequence[float] | None
-) -> str | None:
+def _check(fit: Posterior, at: At, step: float, example: float, batch_sizes: Sequence[float] | None) -> str | None:
     """Refuse what is not a curve, a price or a batch size; the task of the curve."""
-    if not hasattr(fit.law, "log_critical_batch"):
+    if not (fit.law.has_critical_batch and "steps" in fit.law.predicts):
         raise TypeError(
-            "trade_off needs a fit of StepsExamples, CriticalBatchLoss, CriticalBatchData or CriticalBatchParams, "
-            f"received one of {fit.law.name}."
+            "trade_off needs a fit of a law of steps with a critical batch size, such as StepsExamples or "
+            f"CriticalBatchData; received one of {fit.law.name}, which predicts {' and '.join(fit.law.predicts)}."
         )
     if "batch_size" in at:
         raise ValueError("at must not give batch_size, which is what is chosen; pass batch_sizes= to allow only some.")
@@ -149,12 +146,12 @@ def _check(
     return check_target(fit, dict(at) | {"batch_size": 1.0})[1]
 
 
-def _draws(fit: Fit, at: dict[str, Any], balance: float) -> xr.Dataset:
+def _draws(fit: Posterior, at: dict[str, Any], balance: float) -> xr.Dataset:
     """The curve's two ends, its knee, and the batch size of the least price; `balance` is s / e."""
     ends = pd.DataFrame([at, at]).assign(batch_size=[1e-60, 1e60])  # E is least at the first, S at the second
     logs = values_at(fit, ends, scatter=False)["steps"]
     examples, steps = logs[..., 0] + np.log(1e-60), logs[..., 1]
-    posterior = fit.tree["posterior"].dataset
+    posterior = fit.draws
     knee, critical = posterior["knee"].values, examples - steps
     found = {
         "critical_batch_size": np.exp(critical),

@@ -1,31 +1,38 @@
-"""`refuse_failed`: no decision from a fit that failed its checks, unless a reason is given."""
+"""`trusted`: no decision from a fit that failed its checks, unless a reason is given."""
 
 from collections.abc import Mapping
 
-from hyperlaw.inference.fit import Fit
+import pandas as pd
+
+from hyperlaw.diagnostics.check import Checks, check
+from hyperlaw.inference.posterior import Posterior
 
 
-def refuse_failed(fits: Mapping[str, Fit], despite: str | None) -> None:
-    """Refuse fits that failed a check.
+def trusted(fits: Mapping[str, Posterior], despite: str | None) -> Checks:
+    """The checks of all fits, by the names that the error is to call them.
 
     Parameters
     ----------
     fits
-        By the names that the error is to call them.
+        Fits by name; of several, the names stand before those of the checks.
     despite
-        Reason for deciding all the same.
+        Reason for deciding although checks failed.
 
     Raises
     ------
     RuntimeError
         When a fit failed a check and no reason is given.
     """
-    if despite:
-        return
-    failed = {name: fit.check().failed for name, fit in fits.items()}
-    for name, checks in failed.items():
-        if checks:
+    found = {name: check(fit) for name, fit in fits.items()}
+    for name, checks in found.items():
+        if not checks.ok and not despite:
             raise RuntimeError(
-                f"the fit of {name} failed {len(checks)} of its checks ({', '.join(checks)}), so its intervals cannot "
-                'be trusted. See its check() for what to do, or pass despite="reason" to decide all the same.'
+                f"the fit of {name} failed {len(checks.failed)} of its checks ({', '.join(checks.failed)}), so its "
+                'intervals cannot be trusted. See its check() for what to do, or pass despite="reason" to decide all '
+                "the same."
             )
+    tables = [
+        one.table.assign(check=f"{name}: " + one.table["check"]) if len(found) > 1 else one.table
+        for name, one in found.items()
+    ]
+    return Checks(pd.concat(tables, ignore_index=True))

@@ -7,7 +7,6 @@ exact, the rank of each true value among its posterior draws would be uniform ov
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,12 +19,16 @@ from arviz_base import from_dict
 from arviz_stats.ecdf_utils import compute_ecdf, ecdf_pit
 
 from hyperlaw.data.table import Table
+from hyperlaw.data.vocabulary import At, number
+from hyperlaw.inference.cells import check_target
 from hyperlaw.inference.ranks import KEPT, Record, ranks
 from hyperlaw.inference.refit import SHORT
 from hyperlaw.inference.simulate import simulate
 from hyperlaw.models.law import Law
-from hyperlaw.models.meet import design_of
+from hyperlaw.models.likelihoods import likelihood
+from hyperlaw.models.likelihoods.base import Likelihood
 from hyperlaw.progress import track
+from hyperlaw.streams import check_seed, generator
 
 if TYPE_CHECKING:
     from arviz_plots import PlotCollection
@@ -132,12 +135,12 @@ class Calibration:
 
 
 def calibrate(
-    law: Law,
+    law: Law | Likelihood,
     design: Table,
     *,
     simulations: int = 256,
     seed: int,
-    at: Mapping[str, Any] | None = None,
+    at: At | None = None,
     folder: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Calibration:
@@ -187,39 +190,38 @@ def calibrate(
     RuntimeError
         When fewer than two simulations could be sampled.
     """
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise TypeError(f"seed must be an integer of 0 or more, received {seed!r}.")
+    check_seed(seed)
     if not isinstance(simulations, int) or simulations < FEWEST:
         raise ValueError(f"simulations must be {FEWEST} or more, received {simulations!r}: fewer show nothing.")
-    law = law.of(design.kind)
-    design_of(law, design)  # refuses a table that lacks what the law needs
-    target = dict(at) if at is not None else _beyond(law, design)
-    simulate(law, design, seed=seed)[0].predict(target)  # refuses what is no target, before any sampling
-    store = _Store(folder, _digest(law, design, target, seed))
+    model = likelihood(law, design)
+    truth, _ = simulate(model, design, seed=seed)  # refuses a table that lacks what the law needs
+    target = dict(at) if at is not None else _beyond(model, design)
+    check_target(truth, target)
+    store = _Store(folder, _digest(model, design, target, seed))
     missing = [index for index in range(simulations) if index not in store.done]
-    fresh = ranks(law, design, target, seed, missing)
-    for record in track(fresh, f"{law.name}: simulations", total=len(missing), disable=not progress):
+    fresh = ranks(model, design, target, seed, missing)
+    for record in track(fresh, f"{model.law.name}: simulations", total=len(missing), disable=not progress):
         store.add(record)
     return _calibration([store.done[index] for index in range(simulations)], seed, target)
 
 
-def _beyond(law: Law, table: Table) -> dict[str, Any]:
-    frame = table.frame
-    names = [*law.covariates, *(["batch_size"] if law.needs_batch_size else [])]
+def _beyond(model: Likelihood, table: Table) -> dict[str, Any]:
+    frame, law = table.frame, model.law
     target: dict[str, Any] = {
         name: law.labels[name][-1]
         if name in law.labels
         else (1 if name in law.linear else 10) * float(frame[name].max())
-        for name in names
+        for name in model.needs_at(table)
     }
     return target | ({"task": None} if len(table.tasks) > 1 else {})
 
 
-def _digest(law: Law, table: Table, at: Mapping[str, Any], seed: int) -> str:
-    target = sorted((name, str(value) if name in ("task", *law.labels) else float(value)) for name, value in at.items())
-    name, kind, _, pooling = law.key
-    model = [version("hyperlaw"), name, kind, pooling, law.parameters["prior"].to_dict()]  # defaults may change
-    return hashlib.sha256(json.dumps([*model, table.digest, target, seed, SHORT]).encode()).hexdigest()
+def _digest(model: Likelihood, table: Table, at: At, seed: int) -> str:
+    law = model.law
+    target = sorted((name, str(at[name]) if name in ("task", *law.labels) else number(at, name)) for name in at)
+    # Defaults may change, so that all priors count.
+    said = [version("hyperlaw"), law.name, table.kind, sorted(model.separate), model.parameters.to_dict()]
+    return hashlib.sha256(json.dumps([*said, table.digest, target, seed, SHORT]).encode()).hexdigest()
 
 
 class _Store:
@@ -258,7 +260,7 @@ def _calibration(records: list[Record], seed: int, at: dict[str, Any]) -> Calibr
         | (frame["divergences"] > DIVERGENT * SHORT.chains * SHORT.draws)
     )
     ranked = pd.DataFrame([record["ranks"] for record in records], index=frame.index)
-    jitter = np.random.default_rng([seed, 4]).uniform(size=ranked.shape)
+    jitter = generator(seed, "ties").uniform(size=ranked.shape)
     shares = ((ranked + jitter) / (KEPT + 1))[frame["failed"] == ""]
     if len(shares) < 2:
         reasons = ", ".join(sorted(set(frame["failed"]) - {""}))

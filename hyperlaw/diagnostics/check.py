@@ -1,22 +1,95 @@
-"""`check`: whether to believe a fit. Thresholds, logic and advice of each check stand together."""
+"""`check`: whether to believe a fit. What each check computes, its threshold and its words stand together."""
 
 import json
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
 
 import arviz_stats as az
 import numpy as np
 import pandas as pd
 import xarray as xr
+from arviz_stats.utils import ELPDDataLOO
 
-from hyperlaw.data.runs import Runs
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.tree import density_name
-from hyperlaw.models.identified import contrasts
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.models.identifiability import contrasts
 
-INFORMED = ("exponent", "ridge", "noise_scale", "critical_batch", "gamma")
-PASS, REVIEW, FAIL = "PASS", "REVIEW", "FAIL"
+MORE_DRAWS = "Fit with more draws (draws=2000); if it stays, simplify the law or tighten its priors."
+NOTHING = "Nothing to look at: the fit lacks what this check needs, or its draws do not move. Fit again."
+
+
+class Status(StrEnum):
+    """Outcome of a check."""
+
+    PASS = "PASS"
+    REVIEW = "REVIEW"
+    FAIL = "FAIL"
+
+    @property
+    def sentence(self) -> str:
+        """What it means."""
+        return {
+            "PASS": "Nothing speaks against the fit here.",
+            "REVIEW": "Look at this before you rely on the fit.",
+            "FAIL": "Do not rely on the fit.",
+        }[self.value]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One check.
+
+    Attributes
+    ----------
+    name
+        In words.
+    compute
+        Its value, from what is looked at; a NaN fails.
+    advice
+        What it means, and what to do, where the value is outside.
+    low, high
+        The value must lie between them, ends included.
+    otherwise
+        Status of a value outside.
+    fails_below
+        Below this a value fails, whatever `otherwise` says.
+    applies
+        Whether it is asked of a fit at all.
+    """
+
+    name: str
+    compute: Callable[["Looked"], float]
+    advice: str
+    low: float = -np.inf
+    high: float = np.inf
+    otherwise: Status = Status.FAIL
+    fails_below: float = -np.inf
+    applies: Callable[[Posterior], bool] = lambda _: True
+
+    @property
+    def threshold(self) -> str:
+        """What must hold, in words."""
+        if self.low == self.high:
+            return f"{self.low:g}"
+        if np.isfinite(self.low) and np.isfinite(self.high):
+            return f"{self.low:.3g} to {self.high:.3g}"
+        return f">= {self.low:.3g}" if np.isfinite(self.low) else f"<= {self.high:.3g}"
+
+    def row(self, looked: "Looked") -> tuple[str, float, str, Status, str]:
+        """Check, value, threshold, status and advice; what cannot be computed fails, with its reason."""
+        try:
+            with np.errstate(invalid="ignore", divide="ignore"):  # of chains that stand still: a NaN, which fails
+                value = self.compute(looked)
+        except (KeyError, ValueError) as error:
+            return self.name, np.nan, self.threshold, Status.FAIL, f"It cannot be computed: {error}. Fit again."
+        if np.isnan(value):
+            return self.name, value, self.threshold, Status.FAIL, NOTHING
+        if self.low <= value <= self.high:
+            return self.name, value, self.threshold, Status.PASS, ""
+        status = Status.FAIL if value < self.fails_below else self.otherwise
+        return self.name, value, self.threshold, status, self.advice
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,12 +107,16 @@ class Checks:
     @property
     def ok(self) -> bool:
         """True when no check failed. REVIEW does not fail: it says what to look at."""
-        return bool((self.table["status"] != FAIL).all())
+        return bool((self.table["status"] != Status.FAIL).all())
 
     @property
     def failed(self) -> list[str]:
         """Names of the failed checks."""
-        return self.table.loc[self.table["status"] == FAIL, "check"].tolist()
+        return self.named(Status.FAIL)
+
+    def named(self, status: Status) -> list[str]:
+        """Names of the checks with this status."""
+        return self.table.loc[self.table["status"] == status, "check"].tolist()
 
     def __repr__(self) -> str:
         return self.table.to_string(index=False, formatters={"value": "{:.4g}".format})
@@ -48,12 +125,12 @@ class Checks:
         return self.table.to_html(index=False, formatters={"value": "{:.4g}".format})
 
 
-def check(fit: Fit) -> Checks:
+def check(posterior: Posterior) -> Checks:
     """Check that the sampler worked, that the law fits the table, and that the table informs the exponents.
 
     Parameters
     ----------
-    fit
+    posterior
         A fitted law.
 
     Returns
@@ -61,39 +138,54 @@ def check(fit: Fit) -> Checks:
     Checks
         A table; `.ok` is False when any check failed. A check with nothing to look at fails.
     """
-    rows = [*_sampler(fit.tree), *_agreement(fit), *_contrasts(fit), *_contraction(fit)]
+    looked = Looked(posterior)
+    rows = [spec.row(looked) for spec in specs_of(posterior)]
     return Checks(pd.DataFrame(rows, columns=["check", "value", "threshold", "status", "advice"]))
 
 
-def _row(name: str, value: float, threshold: str, good: bool, otherwise: str, advice: str) -> tuple:
-    if np.isnan(value):
-        return name, value, threshold, FAIL, "Nothing to look at: the fit lacks what this check needs. Fit again."
-    return name, value, threshold, PASS if good else otherwise, "" if good else advice
+def specs_of(posterior: Posterior) -> list[Spec]:
+    """The checks that are asked of a posterior; some depend on its law and its table."""
+    asked = (_agreement, _contrasts, _turns, _contraction)
+    specs = [*SAMPLER, *(spec for each in asked for spec in each(posterior))]
+    return [spec for spec in specs if spec.applies(posterior)]
 
 
-def _sampler(tree: xr.DataTree) -> list[tuple]:
-    posterior, stats = tree["posterior"].dataset, tree["sample_stats"].dataset
-    r_hat = _extreme(az.rhat(posterior), np.max)
-    bulk, tail = (_extreme(az.ess(posterior, method=m), np.min) for m in ("bulk", "tail"))
-    divergences = float(stats["diverging"].sum()) if stats["diverging"].size else np.nan
-    largest = 2 ** json.loads(tree.attrs["settings"])["max_tree_depth"] - 1
-    deepest = float((stats["n_steps"] >= largest).mean()) if stats["n_steps"].size else np.nan
-    bfmi = _extreme(az.bfmi(tree), np.min)
-    more = "Fit with more draws (draws=2000); if it stays, simplify the law or tighten its priors."
-    return [
-        _row("R-hat, largest", r_hat, "<= 1.01", r_hat <= 1.01, FAIL, "Chains disagree. " + more),
-        _row("ESS bulk, smallest", bulk, ">= 400", bulk >= 400, FAIL, "Too few effective draws. " + more),
-        _row("ESS tail, smallest", tail, ">= 400", tail >= 400, FAIL, "Too few effective draws for intervals. " + more),
-        _row(
-            "divergences", divergences, "0", divergences == 0, FAIL,
-            "The sampler missed a part of the posterior. Fit with target_accept=0.995.",
-        ),
-        _row(
-            "draws at the largest tree", deepest, "< 0.01", deepest < 0.01, REVIEW,
-            "Sampling is slow, not wrong. Fit with warmup=1000 or stronger priors.",
-        ),
-        _row("BFMI, smallest", bfmi, ">= 0.3", bfmi >= 0.3, FAIL, "Heavy-tailed energies. Fit with warmup=1000."),
-    ]  # fmt: skip
+@dataclass(frozen=True)
+class Looked:
+    """What checks look at, computed when it is first asked for."""
+
+    posterior: Posterior
+
+    @property
+    def tree(self) -> xr.DataTree:
+        """The fit's tree."""
+        return self.posterior.tree
+
+    def stat(self, name: str) -> np.ndarray:
+        """A statistic of the sampler, of every draw."""
+        return self.posterior.group("sample_stats")[name].values
+
+    @cached_property
+    def loo(self) -> ELPDDataLOO:
+        """PSIS-LOO of the fit."""
+        name = self.posterior.likelihood.density
+        _ = self.tree["log_likelihood"][name]  # a KeyError where there is none
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the same thing is said in the table
+            return az.loo(self.tree, var_name=name, pointwise=True)
+
+    def inside(self, name: str) -> np.ndarray:
+        """Whether each measured value lies in its 90 % posterior predictive interval, missing ones left out."""
+        seen = self.posterior.group("observed_data")[name].values
+        here = np.isfinite(seen)
+        drawn = self.posterior.group("posterior_predictive")[name].values[..., here]
+        low, high = np.quantile(drawn, [0.05, 0.95], axis=(0, 1))
+        return (seen[here] >= low - 1e-9) & (seen[here] <= high + 1e-9)
+
+    def draws(self, name: str) -> xr.DataArray:
+        """A parameter of the population, or of every task where tasks have no population."""
+        separate = name in self.posterior.likelihood.separate and f"{name}_task" in self.posterior.draws
+        return self.posterior.draws[f"{name}_task" if separate else name]
 
 
 def _extreme(values: xr.Dataset, pick: Callable) -> float:
@@ -101,97 +193,151 @@ def _extreme(values: xr.Dataset, pick: Callable) -> float:
     return float(pick(flat)) if flat.size else np.nan
 
 
-def _agreement(fit: Fit) -> list[tuple]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the same thing is said in the table
-        loo = az.loo(fit.tree, var_name=density_name(fit.law), pointwise=True)
-    k = float(np.max(loo.pareto_k.values))  # xarray would skip a NaN, which must fail
-    many = float((loo.pareto_k > loo.good_k).mean())
-    runs = isinstance(fit.table, Runs)
-    sway = _row(
-        "PSIS-LOO k, largest", k, f"<= {loo.good_k:.2f}", k <= loo.good_k, REVIEW if many < 0.05 or not runs else FAIL,
-        "Some runs sway the fit on their own. Look at them: az.loo(fit.tree, pointwise=True)."
-        if runs
-        else "Some rows sway the fit on their own, as is usual with few. Look at them, or leave them out in turn.",
-    )  # fmt: skip
-    if not runs:
-        return [sway, _rows_inside(fit)]
-    observed = fit.tree["observed_data"].dataset
-    predicted = fit.tree["posterior_predictive"]["loss"]
-    alive = observed["diverged"].values == 0
-    low, high = np.quantile(predicted.values[..., alive], [0.05, 0.95], axis=(0, 1))
-    seen = observed["loss"].values[alive]
-    inside = float(np.mean((seen >= low) & (seen <= high))) if alive.any() else np.nan
-    lost = float(fit.tree["posterior_predictive"]["diverged"].mean() - observed["diverged"].mean())
+def _share_deepest(looked: Looked) -> float:
+    steps = looked.stat("n_steps")
+    largest = 2 ** json.loads(looked.tree.attrs["settings"])["max_tree_depth"] - 1
+    return float((steps >= largest).mean()) if steps.size else np.nan
+
+
+def _divergences(looked: Looked) -> float:
+    diverging = looked.stat("diverging")
+    return float(diverging.sum()) if diverging.size else np.nan
+
+
+SAMPLER = (
+    Spec(
+        "R-hat, largest", lambda looked: _extreme(az.rhat(looked.posterior.draws), np.max),
+        f"Chains disagree. {MORE_DRAWS}", high=1.01,
+    ),
+    Spec(
+        "ESS bulk, smallest", lambda looked: _extreme(az.ess(looked.posterior.draws, method="bulk"), np.min),
+        f"Too few effective draws. {MORE_DRAWS}", low=400,
+    ),
+    Spec(
+        "ESS tail, smallest", lambda looked: _extreme(az.ess(looked.posterior.draws, method="tail"), np.min),
+        f"Too few effective draws for intervals. {MORE_DRAWS}", low=400,
+    ),
+    Spec(
+        "divergences", _divergences, "The sampler missed a part of the posterior. Fit with target_accept=0.995.",
+        low=0, high=0,
+    ),
+    Spec(
+        "draws at the largest tree (share)", _share_deepest,
+        "Sampling is slow, not wrong. Fit with warmup=1000 or stronger priors.", high=0.01, otherwise=Status.REVIEW,
+    ),
+    Spec(
+        "BFMI, smallest", lambda looked: _extreme(az.bfmi(looked.tree["sample_stats"].to_dataset()), np.min),
+        "Heavy-tailed energies. Fit with warmup=1000.", low=0.3,
+    ),
+)  # fmt: skip
+
+
+def _of_runs(posterior: Posterior) -> bool:
+    return posterior.likelihood.prices_settings
+
+
+def _of_values(posterior: Posterior) -> bool:
+    return not posterior.likelihood.prices_settings
+
+
+def _share_inside(looked: Looked, names: list[str]) -> float:
+    held = np.concatenate([looked.inside(name) for name in names] or [np.array([])])
+    return float(held.mean()) if held.size else np.nan
+
+
+def _values_inside(looked: Looked) -> float:
+    return _share_inside(looked, [str(name) for name in looked.tree["posterior_predictive"].data_vars])
+
+
+def _diverged_excess(looked: Looked) -> float:
+    predicted, observed = looked.tree["posterior_predictive"], looked.tree["observed_data"]
+    return float(predicted["diverged"].mean() - observed["diverged"].mean())
+
+
+PSIS = Spec(
+    # xarray would skip a NaN, which must fail.
+    "PSIS-LOO k, largest", lambda looked: float(np.max(looked.loo.pareto_k.values)),
+    "Some rows sway the fit on their own, as is usual with few. Look at them (az.loo(fit.tree, pointwise=True)), or "
+    "leave them out in turn.",
+    otherwise=Status.REVIEW,
+)  # fmt: skip
+SWAYING = Spec(
+    "runs that sway the fit (share)", lambda looked: float((looked.loo.pareto_k > good_k(looked.posterior)).mean()),
+    "Too many runs sway the fit on their own for that to be chance: the law does not describe them.",
+    high=0.05, applies=_of_runs,
+)  # fmt: skip
+RUNS_INSIDE = Spec(
+    "runs inside 90 % posterior predictive", lambda looked: _share_inside(looked, ["loss"]),
+    "The law does not describe these runs' scatter. Plot losses against learning rate by cell.",
+    low=0.82, high=0.97, otherwise=Status.REVIEW, fails_below=0.75, applies=_of_runs,
+)  # fmt: skip
+DIVERGED = Spec(
+    "diverged runs, expected minus seen (share)", _diverged_excess,
+    "The divergence threshold is misplaced: do not rely on P(diverge).",
+    low=-0.05, high=0.05, otherwise=Status.REVIEW, applies=_of_runs,
+)  # fmt: skip
+VALUES_INSIDE = Spec(
+    "rows inside 90 % posterior predictive", _values_inside,
+    "The law does not describe these rows. Compare it with another: hl.compare.",
+    otherwise=Status.REVIEW, fails_below=0.7, applies=_of_values,
+)  # fmt: skip
+
+
+def good_k(posterior: Posterior) -> float:
+    """Largest Pareto k that can be trusted with so many draws, as ArviZ has it (arXiv 1507.02646)."""
+    return float(min(1 - 1 / np.log10(np.prod(posterior.shape)), 0.7))
+
+
+def _agreement(posterior: Posterior) -> list[Spec]:
+    """Whether the law describes the rows; thresholds that depend on how many there are."""
+    rows = len(posterior.table) if _of_runs(posterior) else len(posterior.table.points())
+    binomial = 0.9 - 2 * np.sqrt(0.09 / rows)  # two standard errors below 90 %
+    return [replace(PSIS, high=good_k(posterior)), SWAYING, RUNS_INSIDE, DIVERGED, replace(VALUES_INSIDE, low=binomial)]
+
+
+def _contrasts(posterior: Posterior) -> list[Spec]:
+    """What the table varies."""
     return [
-        sway,
-        _row(
-            "runs inside 90 % posterior predictive", inside, "0.82 to 0.97", 0.82 <= inside <= 0.97,
-            REVIEW if inside > 0.75 else FAIL,
-            "The law does not describe these runs' scatter. Plot losses against learning rate by cell.",
-        ),
-        _row(
-            "diverged runs, expected minus seen (share)", lost, "-0.05 to 0.05", abs(lost) <= 0.05, REVIEW,
-            "The divergence cliff is misplaced: do not rely on P(diverge).",
-        ),
+        Spec(c.name, lambda _, value=c.value: value, c.advice, low=c.low, high=c.high, otherwise=Status.REVIEW)  # type: ignore[misc]
+        for c in contrasts(posterior.law, posterior.table)
+    ]
+
+
+def _turns(posterior: Posterior) -> list[Spec]:
+    """Where a curve turns within the values of a column that were tried."""
+
+    def within(looked: Looked, name: str, column: str) -> float:
+        tried, turn = np.log(looked.posterior.table.frame[column]), looked.draws(name)
+        return float(((turn > tried.min()) & (turn < tried.max())).mean())
+
+    return [
+        Spec(
+            f"P({p.name} within the {p.within.replace('_', ' ')}s tried)",
+            lambda looked, p=p: within(looked, p.name, p.within),  # type: ignore[misc]
+            "The curve may turn beyond the batch sizes tried: then only its level and this batch size together "
+            "are known, not each. Add rows on the other side.",
+            low=0.9, otherwise=Status.REVIEW,
+        )
+        for p in posterior.law.own_parameters
+        if p.within and p.within in posterior.table.frame
     ]  # fmt: skip
 
 
-def _rows_inside(fit: Fit) -> tuple:
-    """Share of the measured values inside their 90 % posterior predictive intervals; a binomial error is allowed."""
-    predicted, observed = fit.tree["posterior_predictive"].dataset, fit.tree["observed_data"].dataset
-    held: list[bool] = []
-    for name in predicted:
-        low, high = np.quantile(predicted[name].values, [0.05, 0.95], axis=(0, 1))
-        seen = observed[name].values
-        held += ((seen >= low - 1e-9) & (seen <= high + 1e-9)).tolist()
-    inside = float(np.mean(held)) if held else np.nan
-    least = 0.9 - 2 * np.sqrt(0.09 / max(len(held), 1))
-    return _row(
-        "rows inside 90 % posterior predictive", inside, f">= {least:.2f}", inside >= least,
-        REVIEW if inside > 0.7 else FAIL,
-        "The law does not describe these rows. Compare it with another: hl.compare.",
-    )  # fmt: skip
+def _contraction(posterior: Posterior) -> list[Spec]:
+    """Share of the prior variance that the table removed, of every parameter that a column must inform."""
 
+    def removed(looked: Looked, name: str) -> float:
+        left = float(looked.draws(name).var(("chain", "draw")).mean())
+        return 1 - left / float(looked.tree["prior"][name].var())
 
-def _contrasts(fit: Fit) -> list[tuple]:
-    """What the table varies, and where a curve over batch sizes turns within them."""
-    found = contrasts(fit.law, fit.table)
-    rows = [_row(c.name, c.value, c.threshold, c.good, REVIEW, c.advice) for c in found]
-    for name in ("log_noise_scale", "log_critical_batch"):
-        if name in fit.tree["posterior"] and fit.law.needs_batch_size:
-            tried, turn = np.log(fit.table.frame["batch_size"]), _draws(fit, name)
-            inside = (turn > tried.min()) & (turn < tried.max())
-            rows.append(
-                _row(
-                    f"P({name} within the batch sizes tried)", float(inside.mean()), ">= 0.9", inside.mean() >= 0.9,
-                    REVIEW,
-                    "The curve may turn beyond the batch sizes tried: then only its level and this batch size together "
-                    "are known, not each. Add rows on the other side.",
-                )
-            )  # fmt: skip
-    return rows
-
-
-def _contraction(fit: Fit) -> list[tuple]:
-    """Share of each exponent's prior variance that the table removed."""
-    prior, rows = fit.tree["prior"].dataset, []
-    for parameter in fit.law.own_parameters:
-        if any(word in parameter.name for word in INFORMED):
-            left = float(_draws(fit, parameter.name).var(("chain", "draw")).mean())
-            removed = 1 - left / float(prior[parameter.name].var())
-            rows.append(
-                _row(
-                    f"contraction of {parameter.name}", removed, ">= 0.5", removed >= 0.5, REVIEW,
-                    "The prior decides this exponent, not the runs. Add runs that vary its covariate, or state "
-                    "a prior you can defend.",
-                )
-            )  # fmt: skip
-    return rows
-
-
-def _draws(fit: Fit, name: str) -> xr.DataArray:
-    """A parameter of the population, or of every task where tasks have no population."""
-    posterior = fit.tree["posterior"].dataset
-    separate = fit.law.pooling.get(name) == "separate" and f"{name}_task" in posterior
-    return posterior[f"{name}_task" if separate else name]
+    return [
+        Spec(
+            f"contraction of {p.name}",
+            lambda looked, p=p: removed(looked, p.name),  # type: ignore[misc]
+            f"The prior decides this parameter, not the rows. Add rows that vary {' and '.join(p.informed_by)}, or "
+            "state a prior you can defend.",
+            low=0.5, otherwise=Status.REVIEW,
+        )
+        for p in posterior.law.own_parameters
+        if p.informed_by
+    ]  # fmt: skip

@@ -10,9 +10,10 @@ import xarray as xr
 from arviz_stats.utils import ELPDData
 from scipy.stats import norm
 
-from hyperlaw.diagnostics.by_run import by_run
-from hyperlaw.diagnostics.held_out import by_group, group_error
-from hyperlaw.inference.fit import Fit
+from hyperlaw.diagnostics.psis_loo import psis_loo
+from hyperlaw.diagnostics.refit_cv import by_group, group_error
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.streams import check_seed
 
 WITHHELD = {
     "run": "a left-out run",
@@ -52,7 +53,7 @@ class Comparison:
         return f"{self.table.to_string()}\n{self.sentence}"
 
 
-def compare(fits: Mapping[str, Fit], *, leave_out: str = "run", seed: int | None = None) -> Comparison:
+def compare(fits: Mapping[str, Posterior], *, leave_out: str = "run", seed: int | None = None) -> Comparison:
     """Compare fits by how well they predict runs that they have not seen.
 
     The score of a run is the log of its posterior predictive density: whether it diverged and, where it did not, its
@@ -74,7 +75,7 @@ def compare(fits: Mapping[str, Fit], *, leave_out: str = "run", seed: int | None
     Returns
     -------
     Comparison
-        Table, sentence and scores. The withheld runs of a task or scale share its floor and its optimum, so
+        Table, sentence and scores. The withheld runs of a task or scale share its lowest loss and its optimum, so
         standard errors and `weight_pseudo_bma` then take the task or scale as the unit.
 
     Raises
@@ -87,7 +88,7 @@ def compare(fits: Mapping[str, Fit], *, leave_out: str = "run", seed: int | None
     """
     _check(fits, leave_out, seed)
     if leave_out == "run":
-        scores, refits = by_run(fits, seed)
+        scores, refits = psis_loo(fits, seed)
         table, by = _table(scores), pd.DataFrame(columns=list(fits))
     elif seed is None:
         raise ValueError(
@@ -100,7 +101,7 @@ def compare(fits: Mapping[str, Fit], *, leave_out: str = "run", seed: int | None
     return Comparison(table, _sentence(table, scores, by, refits, leave_out), scores, by, refits)
 
 
-def _check(fits: Mapping[str, Fit], leave_out: str, seed: int | None) -> None:
+def _check(fits: Mapping[str, Posterior], leave_out: str, seed: int | None) -> None:
     if len(fits) < 2:
         raise ValueError(f"compare needs two fits or more, received {len(fits)}.")
     first, *others = fits
@@ -112,8 +113,8 @@ def _check(fits: Mapping[str, Fit], leave_out: str, seed: int | None) -> None:
             )
     if leave_out not in WITHHELD:
         raise ValueError(f"leave_out must be 'run', 'task' or 'scale', received {leave_out!r}.")
-    if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or seed < 0):
-        raise TypeError(f"seed must be an integer of 0 or more, received {seed!r}.")
+    if seed is not None:
+        check_seed(seed)
 
 
 def _groups(scores: Mapping[str, ELPDData], leave_out: str) -> "pd.api.typing.DataFrameGroupBy":

@@ -1,6 +1,6 @@
 """Power-scaling of a fit's prior and likelihood, without refitting (Kallioinen et al. 2023, arXiv 2107.14054).
 
-The prior is p(top-level parameters) alone. What ties cells and tasks to them (`half_deviation_*`, `cell_floor`,
+The prior is p(top-level parameters) alone. What ties cells and tasks to them (`half_deviation_*`, `cell_optimal_loss`,
 `*_task`) is the law's model of how they differ: raising it to a power would be another law, not another prior.
 """
 
@@ -9,27 +9,25 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.tree import density_name
+from hyperlaw.inference.posterior import Posterior
 
 SENSITIVE = 0.05
 OUTWEIGHS, DISAGREE = "prior outweighs runs", "prior and runs disagree"
 
 
-def log_priors(fit: Fit) -> xr.Dataset:
-    """Log prior density of each top-level parameter and each spread between tasks, dims (chain, draw)."""
-    names = [p.name for p in fit.law.parameter_list]
-    log_prior = fit.tree["log_prior"].dataset
-    return log_prior[[name for name in [*names, *(f"{n}_task_spread" for n in names)] if name in log_prior]]
+def log_priors(fit: Posterior) -> xr.Dataset:
+    """Log prior density of each top-level parameter and each standard deviation between tasks, dims (chain, draw)."""
+    names = [p.name for p in fit.likelihood.parameter_list]
+    log_prior = fit.group("log_prior")
+    return log_prior[[name for name in [*names, *(f"{n}_task_sd" for n in names)] if name in log_prior]]
 
 
-def log_likelihood(fit: Fit) -> xr.DataArray:
+def log_likelihood(fit: Posterior) -> xr.DataArray:
     """Log-likelihood of all runs together, dims (chain, draw)."""
-    density = fit.tree["log_likelihood"][density_name(fit.law)]
-    return density.sum(density.dims[-1])
+    return fit.row_densities.sum(fit.likelihood.row)
 
 
-def sensitivity_table(fit: Fit, quantities: xr.Dataset) -> pd.DataFrame:
+def sensitivity_table(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
     """Sensitivity of each of `quantities` (dims chain, draw) to the priors together and to the likelihood.
 
     Returns
@@ -40,7 +38,7 @@ def sensitivity_table(fit: Fit, quantities: xr.Dataset) -> pd.DataFrame:
     """
     priors = log_priors(fit)
     # A flat prior has no density to scale: it moves nothing, and ArviZ refuses it.
-    varied = [name for name in priors.data_vars if np.ptp(priors[name].values) > 0]
+    varied = [str(name) for name in priors.data_vars if np.ptp(priors[name].values) > 0]
     tree = xr.DataTree.from_dict(
         {"posterior": quantities, "log_prior": priors, "log_likelihood": log_likelihood(fit).to_dataset(name="runs")}
     )

@@ -1,15 +1,16 @@
 """`sensitivity`: whether the prior decides, and whether one task or one scale does."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import arviz_stats as az
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, Row
+from hyperlaw.diagnostics.check import good_k
 from hyperlaw.diagnostics.power_scale import (
     DISAGREE,
     OUTWEIGHS,
@@ -20,11 +21,12 @@ from hyperlaw.diagnostics.power_scale import (
     resample,
     sensitivity_table,
 )
-from hyperlaw.inference.fit import Fit
+from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import Prediction, predict
 from hyperlaw.inference.refit import refit
 from hyperlaw.progress import track
 from hyperlaw.risk import Risk, choose
+from hyperlaw.streams import check_seed, generator
 
 POWERS = (0.8, 1.25)
 FITTED, REFITTED = "as fitted", "refit to all runs"
@@ -63,19 +65,19 @@ class Sensitivity:
 
 
 def sensitivity(
-    fit: Fit,
+    fit: Posterior,
     *,
     quantity: Literal["decision", "parameters"] = "decision",
-    at: Mapping[str, Any] | None = None,
+    at: At | None = None,
     risk: Risk | None = None,
     seed: int | None = None,
 ) -> Sensitivity:
     """Ask whether the prior decides and, of a decision, whether one task or one scale does.
 
     Prior and likelihood are raised to powers near one, by reweighting the draws (arXiv 2107.14054), and the quantities
-    move or do not. Only the priors of the law's parameters and of the spreads between tasks are scaled, all together:
-    the distributions of cells and tasks around them are part of the law. Sensitive is not the same as decided: the
-    settings say how far the recommendation moves.
+    move or do not. Only the priors of the model's parameters and of the standard deviations between tasks are scaled,
+    all together: the distributions of cells and tasks around them are part of the law. Sensitive is not the same as
+    decided: the settings say how far the recommendation moves.
 
     Parameters
     ----------
@@ -125,10 +127,7 @@ def sensitivity(
             f'quantity="decision" needs {missing}: a target such as {{"params": 7e9, "data": 1.4e12}} and a risk such '
             'as hl.CVaR(0.9). For the law alone, pass quantity="parameters".'
         )
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise TypeError(
-            f'quantity="decision" refits the law, so seed must be an integer of 0 or more, received {seed!r}.'
-        )
+    seed = check_seed(seed, 'quantity="decision" refits the law, so ')
     prediction = predict(fit, at)
     table = sensitivity_table(fit, _optimum(prediction))
     rows = [*_reweighted(fit, prediction, risk, seed), *_refitted(fit, at, risk, seed)]
@@ -154,37 +153,37 @@ def _setting(prediction: Prediction, chosen: int) -> dict[str, float]:
     return {name: float(prediction.draws[name][chosen]) for name in HYPERPARAMETERS}
 
 
-def _reweighted(fit: Fit, prediction: Prediction, risk: Risk, seed: int) -> Iterator[dict[str, Any]]:
+def _reweighted(fit: Posterior, prediction: Prediction, risk: Risk, seed: int) -> Iterator[Row]:
     """Rows of the recommendation, and of what replaces it when prior or likelihood is raised to a power.
 
     Risk measures take draws of equal weight, so the draws are resampled.
     """
     regret = _regret(prediction)
-    yield {"change": FITTED} | _setting(prediction, choose(risk, regret)[0])
+    yield {"change": FITTED, **_setting(prediction, choose(risk, regret)[0])}
     components = {"prior": log_priors(fit).to_dataarray().sum("variable"), "likelihood": log_likelihood(fit)}
     for name, log_density in components.items():
         for power in POWERS:
             weights, k = power_weights(log_density, power)
-            chosen, _ = choose(risk, regret[resample(weights, np.random.default_rng(seed))])
-            yield {"change": f"{name} x {power}"} | _setting(prediction, chosen) | {"pareto_k": k}
+            chosen, _ = choose(risk, regret[resample(weights, generator(seed, "resample", name))])
+            yield {"change": f"{name} x {power}", **_setting(prediction, chosen), "pareto_k": k}
 
 
-def _refitted(fit: Fit, at: Mapping[str, Any], risk: Risk, seed: int) -> Iterator[dict[str, Any]]:
+def _refitted(fit: Posterior, at: At, risk: Risk, seed: int) -> Iterator[Row]:
     """Rows of the settings that refits to parts of the runs choose, each from its own candidates."""
     frame = fit.runs.frame
     for change, keep in track(list(_parts(fit)), description="refits"):
         if frame.loc[keep & ~frame["diverged"], "cell"].nunique() < 2:
             yield {"change": change, "note": "not refitted: fewer than two cells with a loss are left"}
             continue
-        again = refit(fit.law, fit.runs, keep=keep, seed=seed)
+        again = refit(fit.likelihood, fit.runs, keep=keep, seed=seed)
         prediction = predict(again, at)
         chosen, _ = choose(risk, _regret(prediction))
         divergences = int(again.tree["sample_stats"]["diverging"].sum())
         note = "; ".join([*_only_one(fit, keep), *_loose(again)])
-        yield {"change": change} | _setting(prediction, chosen) | {"divergences": divergences, "note": note}
+        yield {"change": change, **_setting(prediction, chosen), "divergences": divergences, "note": note}
 
 
-def _parts(fit: Fit) -> Iterator[tuple[str, pd.Series]]:
+def _parts(fit: Posterior) -> Iterator[tuple[str, pd.Series]]:
     """What is left out, and the runs that are kept: all; all but each task; all but each value of each covariate."""
     frame, tasks = fit.runs.frame, fit.runs.tasks
     yield REFITTED, pd.Series(True, index=frame.index)
@@ -196,19 +195,19 @@ def _parts(fit: Fit) -> Iterator[tuple[str, pd.Series]]:
             yield f"without {name} {value:g}", frame[name] != value
 
 
-def _only_one(fit: Fit, keep: pd.Series) -> list[str]:
+def _only_one(fit: Posterior, keep: pd.Series) -> list[str]:
     left = {name: fit.runs.frame.loc[keep, name].nunique() for name in fit.law.covariates}
     return [f"one value of {name} is left: its exponents come from the prior" for name, n in left.items() if n == 1]
 
 
-def _loose(fit: Fit) -> list[str]:
+def _loose(fit: Posterior) -> list[str]:
     with np.errstate(invalid="ignore", divide="ignore"):  # a parameter that never moved: NaN, which counts as loose
-        r_hats = az.rhat(fit.tree["posterior"].dataset[[p.name for p in fit.law.parameter_list]])
+        r_hats = az.rhat(fit.tree["posterior"].dataset[[p.name for p in fit.likelihood.parameter_list]])
     largest = float(np.max(r_hats.to_dataarray().values))
     return [] if largest <= LOOSE_R_HAT else [f"its chains disagree (R-hat {largest:.2f})"]
 
 
-def _priced(fit: Fit, at: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
+def _priced(fit: Posterior, at: At, rows: pd.DataFrame) -> pd.DataFrame:
     """Add how far each setting is from the first, and its mean regret under `fit`."""
     known = rows["learning_rate"].notna()
     chosen = {name: rows.loc[known, name].to_numpy(float) for name in HYPERPARAMETERS}
@@ -236,7 +235,7 @@ def _prior_sentence(table: pd.DataFrame) -> str:
     return " ".join(said) or f"The priors do not decide: no prior sensitivity is above {SENSITIVE}."
 
 
-def _setting_sentences(settings: pd.DataFrame, fit: Fit) -> list[str]:
+def _setting_sentences(settings: pd.DataFrame, fit: Posterior) -> list[str]:
     def moved(change: str) -> str:
         row = settings.loc[change]
         return (
@@ -259,10 +258,9 @@ def _setting_sentences(settings: pd.DataFrame, fit: Fit) -> list[str]:
             if len(clean):
                 said.append(f"Of the refits without a note, {clean.idxmax()} moves it most: {moved(clean.idxmax())}.")
         said.append(f"A {REFITTED} moves it {moved(REFITTED)}: that much is Monte Carlo error.")
-    draws = fit.tree["posterior"].sizes
-    good_k = min(1 - 1 / np.log10(draws["chain"] * draws["draw"]), 0.7)
+    limit = good_k(fit)
     k = settings.loc[[*prior.index, *likelihood.index], "pareto_k"]
-    bad = k.index[~(k <= good_k)]  # a NaN is not good
+    bad = k.index[~(k <= limit)]  # a NaN is not good
     if len(bad):
-        said.append(f"Pareto k is not below {good_k:.2f} for {', '.join(bad)}: those rows cannot be relied on.")
+        said.append(f"Pareto k is not below {limit:.2f} for {', '.join(bad)}: those rows cannot be relied on.")
     return said

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 
-from hyperlaw.inference.fit import Fit
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.intervals import ENDS, interval
 
-INTERVAL = 0.9
 QUANTITIES = {"learning_rate": "rate", "batch_size": "batch"}
 
 
-def sharpness(fit: Fit) -> pd.DataFrame:
+def sharpness(fit: Posterior) -> pd.DataFrame:
     """What a factor of two off the optimum costs, and the exponents with which that cost changes with scale.
 
     A negative exponent says that larger runs forgive more: with data, arXiv 2410.05838 reports one for the learning
@@ -34,15 +34,12 @@ def sharpness(fit: Fit) -> pd.DataFrame:
         When the fit is not of runs.
     """
     _ = fit.runs  # refuses fits of other tables
-    posterior = fit.tree["posterior"].dataset
+    posterior = fit.draws
     rows = {f"cost_{name}": posterior[f"sharpness_{name}"].values * np.log(2) ** 2 for name in QUANTITIES} | {
         f"exponent_{name}_{covariate}": posterior[f"sharpness_{short}_exponent_{covariate}"].values
         for name, short in QUANTITIES.items()
         for covariate in fit.law.covariates
     }
-    tail = (1 - INTERVAL) / 2
-    table = {
-        name: [*np.quantile(value, [tail, 0.5, 1 - tail]), float((value < 0).mean())] for name, value in rows.items()
-    }
-    frame = pd.DataFrame.from_dict(table, orient="index", columns=["lower", "median", "upper", "p_negative"])
+    table = {name: [*interval(value), float((value < 0).mean())] for name, value in rows.items()}
+    frame = pd.DataFrame.from_dict(table, orient="index", columns=[*ENDS, "p_negative"])
     return frame.rename_axis("quantity")

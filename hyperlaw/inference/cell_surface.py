@@ -8,11 +8,12 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import gaussian_kde
 
-from hyperlaw.data.runs import HYPERPARAMETERS
-from hyperlaw.inference.cells import cell_parameters, check_cell
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.predict import INTERVAL, MARGIN
-from hyperlaw.models import surface
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.inference.cells import check_cell, fitted_cells
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.inference.predict import MARGIN
+from hyperlaw.intervals import interval, interval_columns
+from hyperlaw.models.likelihoods.surface import best_learning_rate
 
 DRAWS = 400
 GRID = (101, 81)
@@ -36,7 +37,7 @@ class CellSurface:
         Density of those draws over ln learning rate and ln batch size; dims as `excess`, on a grid of its own.
     levels
         By share (0.5 and 0.9) the density at the edge of the smallest region that holds that share.
-    floor
+    lowest
         Posterior median of the cell's lowest loss, nats.
     """
 
@@ -45,18 +46,18 @@ class CellSurface:
     optimum: pd.DataFrame
     density: xr.DataArray
     levels: dict[float, float]
-    floor: float
+    lowest: float
 
 
-def cell_surface(fit: Fit, cell: int) -> CellSurface:
+def cell_surface(posterior: Posterior, cell: int) -> CellSurface:
     """Evaluate the loss surface of a fitted cell, with the cell's own deviations.
 
     Parameters
     ----------
-    fit
-        A fitted law.
+    posterior
+        A law fitted to runs.
     cell
-        Its index in `fit.runs.cells`.
+        Its index in `runs.cells`.
 
     Returns
     -------
@@ -69,42 +70,36 @@ def cell_surface(fit: Fit, cell: int) -> CellSurface:
     ValueError
         When there is no such cell.
     """
-    check_cell(fit.runs, cell)
-    everything, covariates = cell_parameters(fit)
+    check_cell(posterior.runs, cell)
+    surface = posterior.surface
+    everything, covariates = fitted_cells(posterior)
     p = {name: value[..., cell].reshape(-1, 1) for name, value in everything.items()}
     x = {name: value[cell] for name, value in covariates.items()}
-    frame = fit.runs.frame.query("cell == @cell")
-    tail = (1 - INTERVAL) / 2
+    frame = posterior.runs.frame.query("cell == @cell")
+    optimum = surface.optimum(p, x)
+    best = np.column_stack([optimum[name] for name in HYPERPARAMETERS])
+    rates, batches = (
+        _span(np.log(frame[name]), best[:, i], points)
+        for i, (name, points) in enumerate(zip(HYPERPARAMETERS, GRID, strict=True))
+    )
     with jax.enable_x64(True):
-        log_batch = np.asarray(surface.best_batch_size(fit.law, p, x))
-        log_rate = np.asarray(surface.best_learning_rate(fit.law, p, x, log_batch))
-        best = np.column_stack([log_rate, log_batch])
-        rates, batches = (
-            _span(np.log(frame[name]), best[:, i], points)
-            for i, (name, points) in enumerate(zip(HYPERPARAMETERS, GRID, strict=True))
-        )
-        along = np.asarray(surface.best_learning_rate(fit.law, p, x, batches))
-        some = {name: value[:: max(len(value) // DRAWS, 1), :, None] for name, value in p.items()}
-        excess, _ = surface.excess_loss(fit.law, some, x, rates, batches[:, None])
+        along = np.asarray(best_learning_rate(surface.law, p, x, batches))
+    some = {name: value[:: max(len(value) // DRAWS, 1)] for name, value in p.items()}
+    excess = surface.run_loss(some, x, rates, batches[:, None]).excess
     density, levels = _density(best)
     return CellSurface(
         excess=_over(np.median(excess, axis=0), rates, batches),
-        ridge=pd.DataFrame(
-            np.exp(np.quantile(along, [tail, 0.5, 1 - tail], axis=0)).T,
-            columns=["lower", "median", "upper"],
-            index=pd.Index(np.exp(batches), name="batch_size"),
-        ),
+        ridge=pd.DataFrame(interval_columns(np.exp(along), 0), index=pd.Index(np.exp(batches), name="batch_size")),
         optimum=pd.DataFrame(np.exp(best), columns=list(HYPERPARAMETERS)),
         density=density,
         levels=levels,
-        floor=float(np.median(fit.tree["posterior"]["cell_floor"].values[..., cell])),
+        lowest=float(np.median(optimum["loss"])),
     )
 
 
 def _span(tried: pd.Series, best: np.ndarray, points: int) -> np.ndarray:
     """A grid over the tried values and the 90 % interval of the best one, with a margin."""
-    tail = (1 - INTERVAL) / 2
-    low, high = np.quantile(best, [tail, 1 - tail])
+    low, _, high = interval(best)
     return np.linspace(min(tried.min(), low) - MARGIN, max(tried.max(), high) + MARGIN, points)
 
 

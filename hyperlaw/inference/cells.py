@@ -1,38 +1,61 @@
-"""`cell_parameters`: what a fit says about each cell that it was fitted to."""
+"""Cells in every draw: those that were fitted, and new ones drawn from their population."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hyperlaw.data.runs import Runs
-from hyperlaw.inference.fit import Fit
+from hyperlaw.data.vocabulary import At, number
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.models.likelihoods.base import Arrays
+
+OWN = ("deviation_learning_rate", "deviation_batch_size", "cell_optimal_loss")
 
 
-def cell_parameters(fit: Fit) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Posterior draws of the loss surface's parameters in each fitted cell.
+def task_parameters(posterior: Posterior, tasks: Sequence[Any], *stream: str | int) -> Arrays:
+    """Parameters of each row's task, shape (chain, draw, row) or (chain, draw, 1).
 
-    Parameters
-    ----------
-    fit
-        A fitted law.
+    A task that was not fitted is drawn from the population of tasks in every draw; rows of one new task share it.
+    `stream` names other new tasks than those of a plain prediction.
+    """
+    draws, known = posterior.draws, list(posterior.table.tasks)
+    new = sorted({str(task) for task in tasks if task not in known})
+    where = [known.index(task) if task in known else len(known) + new.index(str(task)) for task in tasks]
+    rng = posterior.rng("new task", *stream)
+    p = {}
+    for parameter in posterior.likelihood.parameter_list:
+        name = parameter.name
+        value = draws[name].values[..., None]
+        if len(known) > 1 and parameter.group_sd is not None:
+            own = draws[f"{name}_task"].values
+            unseen = np.repeat(value, len(new), axis=-1)
+            if name not in posterior.likelihood.separate:
+                sd = draws[f"{name}_task_sd"].values[..., None]
+                offset = sd * rng.standard_normal((*own.shape[:2], len(new)))
+                unseen = unseen * np.exp(offset) if parameter.positive else unseen + offset
+            value = np.concatenate([own, unseen], axis=-1)[..., where]
+        p[name] = value
+    return p
+
+
+def fitted_cells(posterior: Posterior) -> tuple[Arrays, Arrays]:
+    """Parameters of the loss surface in each cell of the runs that were fitted.
 
     Returns
     -------
     p
-        Each parameter (of the cell's task, where tasks differ), and the cell's own `deviation_learning_rate` and
-        `deviation_batch_size` (ln); shape (chain, draw, cell).
+        Each parameter (of the cell's task, where tasks differ), and the cell's own `deviation_learning_rate`,
+        `deviation_batch_size` (ln) and `cell_optimal_loss` (nats); shape (chain, draw, cell).
     x
-        Natural log of each covariate minus its pivot, shape (cell,).
+        The law's covariates, shape (cell,).
     """
-    posterior, cells = fit.tree["posterior"].dataset, fit.runs.cells
-    task = cells["task"].map(fit.runs.tasks.index).to_numpy()
-    several = len(fit.runs.tasks) > 1
-    p = {name: posterior[name].values for name in ("deviation_learning_rate", "deviation_batch_size")}
-    for parameter in fit.law.parameter_list:
-        pooled = several and parameter.spread is not None
-        value = posterior[f"{parameter.name}_task" if pooled else parameter.name].values
-        p[parameter.name] = value[..., task] if pooled else value[..., None]
-    x = {name: np.log(cells[name].to_numpy(float)) - fit.pivot[name] for name in fit.law.covariates}
-    shape = p["deviation_learning_rate"].shape
-    return {name: np.broadcast_to(value, shape) for name, value in p.items()}, x
+    cells = posterior.runs.cells
+    p = task_parameters(posterior, cells["task"].tolist()) | {name: posterior.draws[name].values for name in OWN}
+    shape = p[OWN[0]].shape
+    return {n: np.broadcast_to(v, shape) for n, v in p.items()}, posterior.likelihood.centred(cells, posterior.pivot)
 
 
 def check_cell(runs: Runs, cell: int) -> int:
@@ -46,3 +69,135 @@ def check_cell(runs: Runs, cell: int) -> int:
     if cell not in runs.cells.index:
         raise ValueError(f"there is no cell {cell!r}; runs.cells lists them: 0 to {len(runs.cells) - 1}.")
     return cell
+
+
+@dataclass(frozen=True, eq=False)
+class NewCell:
+    """A cell that was not fitted, in each draw.
+
+    Attributes
+    ----------
+    target, task, at
+        What the law is asked about, the task's label (None for a new task), and both as the caller gives them.
+    p, x
+        Parameters with the cell's own deviations, shape (chain, draw), and the law's covariates: arguments of the
+        likelihood's functions.
+    log_batch_size
+        Natural log of the batch size where the target gives one, else 0.
+    """
+
+    target: dict[str, Any]
+    task: str | None
+    at: dict[str, Any]
+    p: Arrays
+    x: Arrays
+    log_batch_size: float
+
+
+def new_cell(posterior: Posterior, at: At, *stream: str | int) -> NewCell:
+    """Draw a new cell at a target: the same one for the same fit, unless `stream` names another.
+
+    Raises
+    ------
+    ValueError
+        As `check_target`.
+    """
+    target, task = check_target(posterior, at)
+    p, x, batch = new_rows(posterior, pd.DataFrame([target | {"task": task}]), *stream)
+    given = target | ({"task": task} if len(posterior.table.tasks) > 1 else {})
+    shape = posterior.shape
+    of_one = {name: np.broadcast_to(value[..., 0], shape) for name, value in p.items()}
+    return NewCell(target, task, given, of_one, {name: value[0] for name, value in x.items()}, float(batch[0]))
+
+
+def new_rows(
+    posterior: Posterior, frame: pd.DataFrame, *stream: str | int, deviations: bool = True
+) -> tuple[Arrays, Arrays, np.ndarray]:
+    """Parameters of rows that were not fitted, their covariates, and the natural log of their batch size (or 0).
+
+    Parameters
+    ----------
+    posterior
+        Of any table.
+    frame
+        What `Likelihood.needs_at` names, and `task`: a known label, or another for a new one.
+    stream
+        Names other new cells than those of a plain prediction.
+    deviations
+        Whether cells deviate from the law, or it alone is asked. Rows of one task and set of covariates are one cell.
+    """
+    likelihood = posterior.likelihood
+    needs = likelihood.needs_at(posterior.table)
+    absent = [name for name in needs if name not in frame]
+    if absent:
+        raise ValueError(f"rows to predict must give {', '.join(needs)}; missing {', '.join(absent)}.")
+    p = task_parameters(posterior, frame["task"].tolist(), *stream)
+    x = likelihood.centred(frame, posterior.pivot)
+    batch = np.log(frame["batch_size"].to_numpy(float)) if "batch_size" in needs else np.zeros(len(frame))
+    if deviations:
+        keys = list(map(tuple, frame[["task", *posterior.law.logged]].to_numpy()))
+        p = likelihood.draw_cell(p, x, posterior.rng("new cell", *stream), pd.factorize(pd.Series(keys))[0])
+    return p, x, batch
+
+
+def values_at(posterior: Posterior, frame: pd.DataFrame, *, scatter: bool = True) -> dict[str, np.ndarray]:
+    """Natural logs of measured values of new rows in every draw, by quantity; shape (chain, draw, row).
+
+    Parameters
+    ----------
+    posterior
+        Of `Optima`, `Crossings` or `StepsToLoss`.
+    frame
+        As for `new_rows`.
+    scatter
+        Whether the deviation of a new cell and the residual are drawn, or the law alone is asked.
+    """
+    likelihood = posterior.measured_values
+    p, x, batch = new_rows(posterior, frame, deviations=scatter)
+    if scatter:
+        values = likelihood.predicted(posterior.table, p, x, batch, posterior.rng("new value"))
+        return {name: np.log(value) for name, value in values.items()}
+    centres = likelihood.centre(p, x, batch, likelihood.quantities(posterior.table))
+    return {n: np.broadcast_to(v, (*posterior.shape, len(frame))) for n, v in centres.items()}
+
+
+def check_target(posterior: Posterior, at: At) -> tuple[dict[str, Any], str | None]:
+    """The value of everything that a target must give, and the task, None for a new one.
+
+    Raises
+    ------
+    ValueError
+        When something is missing or unknown, a task is not among the fitted ones, or a value is not what its covariate
+        can be.
+    """
+    law, known, needs = posterior.law, posterior.table.tasks, posterior.likelihood.needs_at(posterior.table)
+    allowed = [*needs, "task"] if len(known) > 1 else list(needs)
+    unknown, missing = [name for name in at if name not in allowed], [name for name in allowed if name not in at]
+    if unknown or missing:
+        said = [f"missing {', '.join(missing)}"] if missing else []
+        said += [f"unknown {', '.join(map(str, unknown))}"] if unknown else []
+        why = " (task: a known label, or None for a new task)" if "task" in missing else ""
+        if "task" in unknown:
+            why = " (this fit has one task: leave task out)"
+        if "batch_size" in missing and not law.needs_batch_size:
+            why = " (the table gives a batch size in every row, so the best learning rate is that at a batch size)"
+        raise ValueError(f"at must give exactly {', '.join(allowed)}: {'; '.join(said)}{why}.")
+    task = at.get("task", known[0])
+    if task is not None and task not in known:
+        raise ValueError(
+            f"task {task!r} is not among the fitted tasks {', '.join(known)}. Pass one of them, or None "
+            "for a new task drawn from their population."
+        )
+    target: dict[str, Any] = {}
+    for name in needs:
+        value = at[name]
+        if name in law.labels:
+            if value not in law.labels[name]:
+                raise ValueError(f"at[{name!r}] must be {' or '.join(law.labels[name])}, received {value!r}.")
+            target[name] = value
+            continue
+        finite = isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
+        if not finite or (number(at, name) <= 0 and name not in law.linear):
+            raise ValueError(f"at[{name!r}] must be a finite number above zero, received {value!r}.")
+        target[name] = number(at, name)
+    return target, task

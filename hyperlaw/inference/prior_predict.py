@@ -1,20 +1,20 @@
-"""`prior_predict`: what a law believes about a sweep before seeing its losses."""
+"""`prior_predict`: what a law believes about a table before seeing what it measured."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import jax
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.data.runs import Runs
 from hyperlaw.data.table import Table
 from hyperlaw.inference.tree import prior_tree
 from hyperlaw.models.law import Law
-from hyperlaw.models.meet import design_of
+from hyperlaw.models.likelihoods import likelihood
+from hyperlaw.models.likelihoods.base import Likelihood
 from hyperlaw.models.prior import Prior
+from hyperlaw.streams import check_seed
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +35,7 @@ class PriorPrediction:
 
 
 def prior_predict(
-    law: Law, table: Table, *, seed: int, priors: Mapping[str, Prior] | None = None, draws: int = 500
+    law: Law | Likelihood, table: Table, *, seed: int, priors: Mapping[str, Prior] | None = None, draws: int = 500
 ) -> PriorPrediction:
     """Draw parameters from the prior and what a table measures from them, before any fit.
 
@@ -56,43 +56,11 @@ def prior_predict(
     Raises
     ------
     ValueError, TypeError
-        When a prior or the table do not fit the law.
+        When the seed, a prior or the table do not fit.
     """
-    law = law.of(table.kind).with_priors(priors or {})
+    check_seed(seed)
+    model = likelihood(law, table, priors=priors)
     with jax.enable_x64(True):
-        tree = prior_tree(law, table, design_of(law, table), seed=seed, draws=draws)
-    tree.attrs["table"] = table.kind
-    rows = _by_cell(table, tree) if isinstance(table, Runs) else _by_row(table, tree)
-    return PriorPrediction(pd.DataFrame(rows), tree)
-
-
-def _by_cell(runs: Runs, tree: xr.DataTree) -> list[dict[str, Any]]:
-    loss = tree["prior_predictive"]["loss"].values.reshape(-1, len(runs))
-    frame = runs.frame
-    rows = []
-    for index, cell in runs.cells.iterrows():
-        inside = (frame["cell"] == index).to_numpy()
-        low, middle, high = np.quantile(loss[:, inside], [0.05, 0.5, 0.95])
-        seen = frame.loc[inside, "loss"]
-        rows.append(
-            {name: cell[name] for name in ("task", *runs.scales)}
-            | {"prior_lower": low, "prior_median": middle, "prior_upper": high}
-            | {"lowest_seen": seen.min(), "highest_seen": seen.max()}
-        )
-    return rows
-
-
-def _by_row(table: Table, tree: xr.DataTree) -> list[dict[str, Any]]:
-    frame = table.frame
-    rows = []
-    for name, drawn in tree["prior_predictive"].dataset.items():
-        low, middle, high = np.exp(np.quantile(drawn.values, [0.05, 0.5, 0.95], axis=(0, 1)))
-        seen = np.exp(tree["observed_data"][name].values)
-        for i, label in enumerate(table.labels):
-            given = {c: frame[c].iloc[i] for c in ("task", *table.scales)}
-            rows.append(
-                {"row": label, "quantity": name}
-                | given
-                | {"prior_lower": low[i], "prior_median": middle[i], "prior_upper": high[i], "seen": seen[i]}
-            )
-    return rows
+        tree = prior_tree(model, table, model.design(table), seed=seed, draws=draws)
+    tree.attrs |= {"table": table.kind, "columns": json.dumps(list(table.frame.columns))}
+    return PriorPrediction(model.prior_rows(table, tree["prior_predictive"].to_dataset()), tree)

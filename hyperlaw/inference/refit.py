@@ -6,16 +6,17 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.table import Table
-from hyperlaw.inference.fit import Fit, provenance
+from hyperlaw.inference.posterior import Posterior, pivot_of, provenance
 from hyperlaw.inference.sampler import Settings, sample
 from hyperlaw.inference.tree import refit_tree
 from hyperlaw.models.law import Law
-from hyperlaw.models.meet import design_of, pivot_of
+from hyperlaw.models.likelihoods import likelihood
+from hyperlaw.models.likelihoods.base import Likelihood
 
 SHORT = Settings(chains=2, warmup=400, draws=500, target_accept=0.95, max_tree_depth=10)
 
 
-def refit(law: Law, table: Table, *, seed: int, keep: pd.Series | None = None) -> Fit:
+def refit(law: Law | Likelihood, table: Table, *, seed: int, keep: pd.Series | None = None) -> Posterior:
     """Sample the posterior of `law` given some of the rows of `table`, with fewer and shorter chains than `fit`.
 
     Parameters
@@ -31,7 +32,7 @@ def refit(law: Law, table: Table, *, seed: int, keep: pd.Series | None = None) -
 
     Returns
     -------
-    Fit
+    Posterior
         Its tree has the groups `posterior`, `sample_stats` and `log_likelihood` (of every row, kept or not) alone:
         it predicts but does not check. Its attributes count what was kept.
 
@@ -42,19 +43,19 @@ def refit(law: Law, table: Table, *, seed: int, keep: pd.Series | None = None) -
     """
     if keep is not None and not keep.any():
         raise ValueError(f"keep must hold for at least one run, received none of {len(keep)}.")
-    law = law.of(table.kind)
-    at, arrays = pivot_of(law, table, keep), design_of(law, table, keep)
+    model = likelihood(law, table)
+    design = model.design(table, keep)
     with jax.enable_x64(True):
-        sites, stats = sample(law, arrays, seed=seed, settings=SHORT, report=lambda *_: None)
-        tree = refit_tree(law, table, arrays, sites, stats)
-    tree.attrs = provenance(law, table, at, seed, SHORT) | {"kept": int(np.sum(arrays.observed))}
-    return Fit(law, table, tree, at)
+        sites, stats = sample(model, design, seed=seed, settings=SHORT, report=lambda *_: None)
+        tree = refit_tree(model, table, design, sites, stats)
+    tree.attrs = provenance(model, table, design, seed, SHORT) | {"kept": int(np.sum(design.observed))}
+    return Posterior(model, table, tree, pivot_of(design))
 
 
-def quality(fit: Fit) -> dict[str, float]:
-    """Divergences of a fit, and the largest R-hat of the law's own and surface parameters."""
-    r_hat = az.rhat(fit.tree["posterior"].dataset[[p.name for p in fit.law.parameter_list]])
+def quality(posterior: Posterior) -> dict[str, float]:
+    """Divergences of a posterior, and the largest R-hat of the law's own and scatter parameters."""
+    r_hat = az.rhat(posterior.draws[[p.name for p in posterior.likelihood.parameter_list]])
     return {
-        "divergences": int(fit.tree["sample_stats"]["diverging"].sum()),
+        "divergences": int(posterior.tree["sample_stats"]["diverging"].sum()),
         "r_hat": float(r_hat.to_array().max()),
     }

@@ -3,12 +3,12 @@
 import numpy as np
 import numpyro.distributions as dist
 
-from hyperlaw.inference.fit import Fit
+from hyperlaw.inference.posterior import Posterior
 
 SPREAD = 0.7
 
 
-def tied_prior(fit: Fit, *, task: str | None = None, spread: float = SPREAD) -> dist.Normal:
+def tied_prior(fit: Posterior, *, task: str | None = None, spread: float = SPREAD) -> dist.Normal:
     """Prior of `log_noise_scale` from the critical batch size of a `StepsExamples` fit.
 
     In theory the batch size at which the learning rate turns and that of the trade-off between steps and examples are
@@ -30,7 +30,7 @@ def tied_prior(fit: Fit, *, task: str | None = None, spread: float = SPREAD) -> 
     ValueError
         When the fit has no critical batch size, or the task is not one of its curves.
     """
-    posterior = fit.tree["posterior"].dataset
+    posterior = fit.draws
     if "log_critical_batch" not in posterior:
         raise ValueError(
             f"a fit of {fit.law.name} has no critical batch size. Pass one of StepsExamples or of a CriticalBatch law."

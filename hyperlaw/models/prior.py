@@ -2,14 +2,13 @@
 
 import inspect
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import jax
+import numpy as np
 import numpyro.distributions as dist
-
-if TYPE_CHECKING:
-    from hyperlaw.models.design import Design
 
 
 @dataclass(frozen=True)
@@ -86,20 +85,23 @@ Prior: TypeAlias = dist.Distribution | AtGridCentre | AtBestLoss | InLossSpread 
 _RELATIVE = {cls.__name__: cls for cls in (AtGridCentre, AtBestLoss, InLossSpread, PerBestLoss)}
 
 
-def resolve(prior: Prior, design: "Design") -> dist.Distribution:
-    """Turn a prior that is relative to the sweep into a NumPyro distribution."""
+def resolve(prior: Prior, places: Mapping[str, float]) -> dist.Distribution:
+    """The prior as a NumPyro distribution of 64-bit numbers, which a compiled model takes as its argument.
+
+    `places` says where priors that are relative to the table lie: the middle of the tried `learning_rate`,
+    `batch_size` and so on (natural logs), `loss` (mean of the cells' lowest losses) and `loss_sd` (their spread).
+    """
     match prior:
         case AtGridCentre(quantity, scale):
-            return dist.Normal(design.grid_centre[quantity], scale)
+            prior = dist.Normal(places[quantity], scale)
         case AtBestLoss(scale):
-            return dist.Normal(design.loss_centre, scale * design.loss_spread)
+            prior = dist.Normal(places["loss"], scale * places["loss_sd"])
         case InLossSpread(median, scale):
-            return dist.LogNormal(jax.numpy.log(median * design.loss_spread), scale)
+            prior = dist.LogNormal(np.log(median * places["loss_sd"]), scale)
         case PerBestLoss(mean, scale):
-            unit = 1 / jax.numpy.maximum(jax.numpy.abs(design.loss_centre), design.loss_spread)
-            return dist.Normal(mean * unit, scale * unit)
-        case _:
-            return prior
+            unit = 1 / max(abs(places["loss"]), places["loss_sd"])
+            prior = dist.Normal(mean * unit, scale * unit)
+    return jax.tree.map(lambda number: np.asarray(number, float), prior)
 
 
 def support(prior: Prior) -> Any:

@@ -1,7 +1,6 @@
 """The picture of a choice: the law on its way to the target, and what being wrong would cost."""
 
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -9,13 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
+from hyperlaw.decision.decided import Decided
 from hyperlaw.plots.style import AXIS, BLUE, CHAINS, GREY, ORANGE, SCALE
 
-if TYPE_CHECKING:
-    from hyperlaw.decision.choice import Choice
 
-
-def plot_choice(choice: "Choice") -> Figure:
+def plot_choice(choice: Decided) -> Figure:
     """Draw a choice.
 
     Left: best learning rate and batch size of each fitted cell, the law's 90 % predictive band out to the
@@ -40,14 +37,14 @@ def plot_choice(choice: "Choice") -> Figure:
     return figure
 
 
-def _law(ax: Axes, choice: "Choice", name: str) -> None:
-    scale = choice.path.columns[0]
+def _law(ax: Axes, choice: Decided, name: str) -> None:
+    scale = choice.trajectory.columns[0]
     several = len(choice.laws) > 1
-    for colour, (law, path) in zip(cycle(CHAINS), choice.path.groupby("law", sort=False), strict=False):
+    for colour, (law, along) in zip(cycle(CHAINS), choice.trajectory.groupby("law", sort=False), strict=False):
         label = f"{law if several else 'law'}, 90 % for a new cell"
-        ax.fill_between(path[scale], path[f"{name}_lower"], path[f"{name}_upper"], color=colour, alpha=0.2, lw=0,
+        ax.fill_between(along[scale], along[f"{name}_lower"], along[f"{name}_upper"], color=colour, alpha=0.2, lw=0,
                         label=label)  # fmt: skip
-        ax.plot(path[scale], path[f"{name}_median"], color=colour)
+        ax.plot(along[scale], along[f"{name}_median"], color=colour)
     heaviest = choice.laws["weight"].idxmax()
     cells = choice.cells[choice.cells["law"] == heaviest]
     best = f"best in a cell of runs, 90 %{f' ({heaviest})' if several else ''}"
@@ -63,7 +60,7 @@ def _law(ax: Axes, choice: "Choice", name: str) -> None:
     ax.legend(frameon=False, fontsize=8)
 
 
-def _surface(figure: Figure, ax: Axes, choice: "Choice") -> None:
+def _surface(figure: Figure, ax: Axes, choice: Decided) -> None:
     pairs = _grid(choice)
     rates, batches = pairs["learning_rate"].nunique(), pairs["batch_size"].nunique()
     if min(rates, batches) < 3 or rates * batches != len(pairs):
@@ -84,14 +81,14 @@ def _surface(figure: Figure, ax: Axes, choice: "Choice") -> None:
     ax.legend(frameon=True, fontsize=8)
 
 
-def _cost(ax: Axes, choice: "Choice") -> None:
+def _cost(ax: Axes, choice: Decided) -> None:
     pairs = _grid(choice)
     # A polished batch size lies between those of the candidates: the nearest is drawn.
     apart = np.abs(np.log(pairs["batch_size"] / choice.setting["batch_size"])).to_numpy()
     at_batch = np.flatnonzero(apart <= apart.min() + 1e-9)
     batch = pairs["batch_size"].iloc[at_batch[0]]
     order = at_batch[np.argsort(pairs["learning_rate"].to_numpy()[at_batch])]
-    rates, regret = pairs["learning_rate"].to_numpy()[order], choice.regret.values[:, order]
+    rates, regret = pairs["learning_rate"].to_numpy()[order], choice.priced.prices.regret[:, order]
     low, high = np.quantile(regret, [0.05, 0.95], axis=0)
     ax.fill_between(rates, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
     ax.plot(rates, regret.mean(axis=0), color=BLUE, label="expected")
@@ -101,6 +98,6 @@ def _cost(ax: Axes, choice: "Choice") -> None:
     ax.legend(loc="upper center", fontsize=8)
 
 
-def _grid(choice: "Choice") -> pd.DataFrame:
+def _grid(choice: Decided) -> pd.DataFrame:
     """The candidates without the polished setting, which is alone in its row or column."""
     return choice.candidates[~choice.candidates["polished"]]

@@ -1,22 +1,18 @@
 """The picture of a frontier: data against compute at each performance, and the cheapest ratio against budget."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from hyperlaw.decision.pareto import Pareto
 from hyperlaw.plots.style import BLUE, CHAINS, GREY, SCALE, log_ticks
-
-if TYPE_CHECKING:
-    from hyperlaw.decision.pareto import Frontier
 
 SHOWN = 4
 POINTS, BEYOND = 40, 4.0
 
 
-def plot_frontier(frontier: "Frontier") -> Figure:
+def plot_frontier(frontier: Pareto) -> Figure:
     """Draw a frontier.
 
     Left: the least compute within given data, with its 90 % band, of at most four performances, and the point of the
@@ -51,24 +47,24 @@ def plot_frontier(frontier: "Frontier") -> Figure:
     return figure
 
 
-def _curves(ax: Axes, frontier: "Frontier", colors: dict[float, str]) -> None:
+def _curves(ax: Axes, frontier: Pareto, colors: dict[float, str]) -> None:
     for level, color in colors.items():
         line = frontier.curves[frontier.curves["performance"] == level]
         top = 3 * line["upper"].where(np.isfinite(line["upper"]), line["lower"]).max()
         ax.fill_between(line["data"], line["lower"], line["upper"].clip(upper=top), color=color, alpha=0.2, lw=0)
         ax.plot(line["data"], line["median"].where(np.isfinite(line["median"])), color=color, lw=1.2)
-        _point(ax, frontier, level, ("data", "compute"), color, f"performance {level:g}")
+        _point(ax, frontier, level, names=("data", "compute"), color=color, label=f"performance {level:g}")
     ax.set(xscale="log", yscale="log", xlabel="environment steps", ylabel="compute (FLOPs)")
     ax.legend(frameon=False, fontsize=8)
 
 
-def _ratios(ax: Axes, frontier: "Frontier", colors: dict[float, str]) -> None:
+def _ratios(ax: Axes, frontier: Pareto, colors: dict[float, str]) -> None:
     budgets = frontier.table["median"].xs("budget", level="quantity")
     band = frontier.utd_at(np.geomspace(budgets.min(), BEYOND * budgets.max(), POINTS))
     ax.fill_between(band.index, band["lower"], band["upper"], color=BLUE, alpha=0.2, lw=0)
     ax.plot(band.index, band["median"], color=BLUE, lw=1.2)
     for level in frontier.draws["performance"].values:
-        _point(ax, frontier, level, ("budget", "utd"), colors.get(level, GREY))
+        _point(ax, frontier, level, names=("budget", "utd"), color=colors.get(level, GREY))
     for end in frontier.fitted.loc["utd"]:
         ax.axhline(end, color=GREY, lw=0.8, ls="--")
     utd = frontier.draws["utd"]
@@ -78,7 +74,7 @@ def _ratios(ax: Axes, frontier: "Frontier", colors: dict[float, str]) -> None:
 
 
 def _point(
-    ax: Axes, frontier: "Frontier", level: float, names: tuple[str, str], color: str, label: str | None = None
+    ax: Axes, frontier: Pareto, level: float, *, names: tuple[str, str], color: str, label: str | None = None
 ) -> None:
     rows = frontier.table.loc[level].loc[list(names)]
     middle = rows["median"].to_numpy()

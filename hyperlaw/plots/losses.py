@@ -1,26 +1,28 @@
 """Loss against learning rate, cell by cell: whether the law describes the runs."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from hyperlaw.data.runs import Runs
+from hyperlaw.inference.bands import loss_bands
 from hyperlaw.inference.cells import check_cell
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.loss_bands import loss_bands
+from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.prior_predict import PriorPrediction
-from hyperlaw.inference.tree import runs_of
+from hyperlaw.inference.tree import table_of
 from hyperlaw.plots.style import AXIS, GREY, SEQUENTIAL, cell_name, log_ticks, short
 
 PANELS, TASKS, BATCHES, COLUMNS = 6, 3, 4, 3
 
 
-def losses(fit: Fit | PriorPrediction, group: str = "posterior", cells: Sequence[int] | None = None) -> Figure:
+def losses(fit: Posterior | PriorPrediction, group: str = "posterior", cells: Sequence[int] | None = None) -> Figure:
     """Draw loss against learning rate, one panel a cell and one colour a batch size.
 
     Points are runs, and crosses at the top are runs that diverged. Lines and bands are the median and the 90 %
@@ -50,7 +52,7 @@ def losses(fit: Fit | PriorPrediction, group: str = "posterior", cells: Sequence
     """
     if cells is not None and not len(cells):
         raise ValueError("cells must name at least one cell of runs.cells, received none.")
-    runs, tree = (runs_of(fit.draws), fit.draws) if isinstance(fit, PriorPrediction) else (fit.runs, fit.tree)
+    runs, tree = _runs(fit)
     bands = loss_bands(tree, runs, group)
     shown = _some(runs) if cells is None else [check_cell(runs, cell) for cell in cells]
     batches = {cell: _evenly(np.unique(bands.loc[bands["cell"] == cell, "batch_size"]), BATCHES) for cell in shown}
@@ -71,6 +73,13 @@ def losses(fit: Fit | PriorPrediction, group: str = "posterior", cells: Sequence
         ax.set_ylabel("loss (nats)")
     _legend(figure, colour, group)
     return figure
+
+
+def _runs(fit: Posterior | PriorPrediction) -> tuple[Runs, xr.DataTree]:
+    """The runs of a fit or of a prior prediction, and its draws."""
+    if isinstance(fit, PriorPrediction):
+        return cast(Runs, table_of(fit.draws)), fit.draws
+    return fit.runs, fit.tree
 
 
 def _some(runs: Runs) -> list[int]:

@@ -1,6 +1,5 @@
 """Best learning rate and batch size against scale: the cells, the law, and the target."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,9 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hyperlaw.data.runs import HYPERPARAMETERS, Runs
-from hyperlaw.decision.path import cell_optima, law_path, target_optimum
-from hyperlaw.inference.fit import Fit
+from hyperlaw.data.runs import Runs
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, At
+from hyperlaw.decision.trajectory import cell_optima, law_trajectory, target_optimum
+from hyperlaw.inference.posterior import Posterior
 from hyperlaw.plots.style import AXIS, BLUE, GREY, ORANGE, SCALE, log_ticks, short
 
 MARKERS = "osD^vP"
@@ -18,7 +18,7 @@ MARKERS = "osD^vP"
 BESIDE = 0.018
 
 
-def optima(fit: Fit, at: Mapping[str, Any]) -> Figure:
+def optima(fit: Posterior, at: At) -> Figure:
     """Draw how the best learning rate and the best batch size move with scale.
 
     Points are fitted cells with their 90 % intervals: filled where all but the moving covariate is as at the target,
@@ -43,12 +43,12 @@ def optima(fit: Fit, at: Mapping[str, Any]) -> Figure:
         When the target is not what the law needs.
     """
     target = target_optimum(fit, at)
-    path, cells = law_path(fit, at), cell_optima(fit)
-    moving = path.columns[0]
+    along, cells = law_trajectory(fit, at), cell_optima(fit)
+    moving = along.columns[0]
     groups = _groups(fit.runs, cells, [name for name in fit.law.covariates if name != moving], at)
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     for ax, name in zip(figure.subplots(1, 2), HYPERPARAMETERS, strict=True):
-        _law(ax, path, name)
+        _law(ax, along, name)
         _cells(ax, cells, groups, moving, name)
         middle, low, high = (target[f"{name}_{which}"] for which in ("median", "lower", "upper"))
         ax.errorbar(at[moving], middle, _reach(middle, low, high), fmt="*", ms=13, color=ORANGE, capsize=3, zorder=4,
@@ -62,7 +62,7 @@ def optima(fit: Fit, at: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _groups(runs: Runs, cells: pd.DataFrame, others: list[str], at: Mapping[str, Any]) -> list[tuple[str, np.ndarray]]:
+def _groups(runs: Runs, cells: pd.DataFrame, others: list[str], at: At) -> list[tuple[str, np.ndarray]]:
     """Cells by their task and other covariates, as (label, booleans): first those like the target, then the others."""
 
     def name(row: Any) -> str:
@@ -77,11 +77,11 @@ def _groups(runs: Runs, cells: pd.DataFrame, others: list[str], at: Mapping[str,
     return [(label, names == own), *((other, names == other) for other in rest)]
 
 
-def _law(ax: Axes, path: pd.DataFrame, name: str) -> None:
-    scale = path.columns[0]
-    ax.fill_between(path[scale], path[f"{name}_lower"], path[f"{name}_upper"], color=BLUE, alpha=0.2, lw=0,
+def _law(ax: Axes, along: pd.DataFrame, name: str) -> None:
+    scale = along.columns[0]
+    ax.fill_between(along[scale], along[f"{name}_lower"], along[f"{name}_upper"], color=BLUE, alpha=0.2, lw=0,
                     label="law, 90 % for a new cell")  # fmt: skip
-    ax.plot(path[scale], path[f"{name}_median"], color=BLUE)
+    ax.plot(along[scale], along[f"{name}_median"], color=BLUE)
 
 
 def _cells(ax: Axes, cells: pd.DataFrame, groups: list[tuple[str, np.ndarray]], moving: str, name: str) -> None:

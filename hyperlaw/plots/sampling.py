@@ -2,13 +2,13 @@
 
 from arviz_plots import PlotCollection, combine_plots, plot_rank, plot_trace
 
-from hyperlaw.inference.fit import Fit
+from hyperlaw.inference.posterior import Posterior
 from hyperlaw.plots.style import CHAINS
 
 NARROWEST = 0.1
 
 
-def sampling(fit: Fit) -> PlotCollection:
+def sampling(fit: Posterior) -> PlotCollection:
     """Draw rank and trace of each of the law's own parameters, one colour a chain.
 
     Left: by how much the cumulative distribution of a chain's ranks differs from the uniform one, near 0 throughout

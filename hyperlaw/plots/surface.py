@@ -6,15 +6,15 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from hyperlaw.data.runs import HYPERPARAMETERS
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.inference.cell_surface import CellSurface, cell_surface
-from hyperlaw.inference.fit import Fit
+from hyperlaw.inference.posterior import Posterior
 from hyperlaw.plots.style import AXIS, GROUND, ORANGE, cell_name, log_ticks
 
 DECADES = 3
 
 
-def surface(fit: Fit, cell: int) -> Figure:
+def surface(fit: Posterior, cell: int) -> Figure:
     """Draw the posterior loss surface of a fitted cell over learning rate and batch size.
 
     Filled contours are the posterior median of the loss above the cell's lowest. Points are runs (mean over seeds) in
@@ -47,7 +47,7 @@ def surface(fit: Fit, cell: int) -> Figure:
         filled = ax.contourf(found.excess["learning_rate"], found.excess["batch_size"], found.excess, levels=steps,
                              extend="both", norm=norm, cmap=GROUND)  # fmt: skip
         _best(ax, found)
-        _runs(ax, fit.runs.frame.query("cell == @cell"), found.floor, norm)
+        _runs(ax, fit.runs.frame.query("cell == @cell"), found.lowest, norm)
         ax.set(xscale="log", yscale="log", xlabel=AXIS["learning_rate"], ylabel=AXIS["batch_size"])
     close.set(xlim=_around(found, "learning_rate"), ylim=_around(found, "batch_size"))
     whole.set_title("all settings tried", fontsize=10)
@@ -77,11 +77,11 @@ def _best(ax: Axes, found: CellSurface) -> None:
     ax.plot(*found.optimum.median(), "o", color="black", ms=2.5, zorder=5)
 
 
-def _runs(ax: Axes, frame: pd.DataFrame, floor: float, norm: LogNorm) -> None:
+def _runs(ax: Axes, frame: pd.DataFrame, lowest: float, norm: LogNorm) -> None:
     """Runs in the colours of the ground, the diverged ones as crosses."""
     means = frame[~frame["diverged"]].groupby(list(HYPERPARAMETERS), as_index=False)["loss"].mean()
     # A run may lie below the cell's expected lowest loss, which has no logarithm: it takes the lightest colour.
-    excess = (means["loss"] - floor).clip(lower=norm.vmin)
+    excess = (means["loss"] - lowest).clip(lower=norm.vmin)
     ax.scatter(means["learning_rate"], means["batch_size"], c=excess, s=42, norm=norm, cmap=GROUND,
                edgecolors="black", linewidths=0.7, zorder=3)  # fmt: skip
     lost = frame[frame["diverged"]]

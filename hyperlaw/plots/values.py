@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hyperlaw.inference.fit import Fit
-from hyperlaw.inference.value_bands import moving, others, value_bands
+from hyperlaw.inference.bands import moving, others, value_bands
+from hyperlaw.inference.posterior import Posterior
 from hyperlaw.plots.style import AXIS, BLUE, CHAINS, SCALE, log_ticks, short
 
 NAMES = AXIS | SCALE | {
@@ -17,7 +17,7 @@ COLUMNS = 3
 PANEL = (3.9, 3.2)
 
 
-def values(fit: Fit) -> Figure:
+def values(fit: Posterior) -> Figure:
     """Draw every measured value with its 90 % interval, and the law's 90 % predictive band for a new cell.
 
     One panel a task (and quantity); lines of one panel are other covariates, such as the threshold. Triangles are
@@ -33,8 +33,6 @@ def values(fit: Fit) -> Figure:
     TypeError
         When the fit is of `Runs`: `hl.plots.losses`, `surface` and `optima` show those.
     """
-    if fit.law.table == "runs":
-        raise TypeError("values draws a fit of measured values; for Runs use hl.plots.losses, surface or optima.")
     bands, long = value_bands(fit), fit.table.points()
     panels = [(q, task) for q in bands["quantity"].unique() for task in fit.table.tasks]
     columns = min(COLUMNS, len(panels))
@@ -54,8 +52,8 @@ def values(fit: Fit) -> Figure:
     return figure
 
 
-def _lines(ax: Axes, fit: Fit, bands: pd.DataFrame, long: pd.DataFrame, task: str) -> None:
-    name, rest = moving(fit.law), others(fit.law)
+def _lines(ax: Axes, fit: Posterior, bands: pd.DataFrame, long: pd.DataFrame, task: str) -> None:
+    name, rest = moving(fit.law), others(fit)
     frame = fit.table.frame
     groups = [(None, bands)] if not rest else list(bands.groupby(rest, sort=True))
     for color, (group, line) in zip(CHAINS if rest else [BLUE], groups, strict=False):

@@ -1,0 +1,1 @@
+"""From rows to measured values: the best setting of a cell, steps to a loss, crossings of a performance."""

@@ -1,0 +1,197 @@
+"""`Fit`, `fit`, `load_fit`, `update`: what a user holds. A fit is a posterior with doors to what one does with it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hyperlaw.data.runs import Runs
+from hyperlaw.data.table import Table
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES, At
+from hyperlaw.diagnostics.check import Checks, check
+from hyperlaw.inference.posterior import Posterior, sample_posterior
+from hyperlaw.inference.predict import Prediction, predict
+from hyperlaw.inference.sampler import Settings, check_settings
+from hyperlaw.inference.storage import load, save
+from hyperlaw.models.law import Law
+from hyperlaw.models.likelihoods import likelihood
+from hyperlaw.models.likelihoods.base import Likelihood
+from hyperlaw.models.prior import Prior
+
+WARMUP, SHORT_WARMUP = 600, 200
+ENOUGH = 1000  # draws, for a covariance of some seventy parameters
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(Posterior):
+    """The posterior of a law given a table, made by `hl.fit`, `hl.update` or `hl.load_fit`; see `Posterior`."""
+
+    def check(self) -> Checks:
+        """Whether to believe this fit: see `hyperlaw.diagnostics.check`."""
+        return check(self)
+
+    def predict(self, at: At, candidates: Mapping[str, np.ndarray] | None = None) -> Prediction:
+        """What is expected at a target: see `hyperlaw.inference.predict`."""
+        return predict(self, at, candidates)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the fit to a netCDF file, which `hl.load_fit` reads."""
+        save(self, path)
+
+
+def fit(
+    law: Law | Likelihood,
+    table: Table,
+    *,
+    seed: int,
+    priors: Mapping[str, Prior] | None = None,
+    chains: int = 4,
+    draws: int = 1000,
+    warmup: int = WARMUP,
+    target_accept: float = 0.99,
+    max_tree_depth: int = 10,
+    progress: bool = True,
+) -> Fit:
+    """Sample the posterior of `law` given a table with NUTS.
+
+    Parameters
+    ----------
+    law
+        For instance `hl.laws.StepLaw()`; or a likelihood, as `hl.likelihood` makes it.
+    table
+        The small runs (`Runs`), or `Optima`, `Crossings`, `StepsToLoss`: what the law is fitted to, see
+        `hl.laws.table()`.
+    seed
+        Determines every draw: equal seeds on one machine give equal results.
+    priors
+        Priors that replace the defaults, by parameter name: the law's own, and those of the scatter of rows around
+        it. `hl.likelihood(law, table).parameters` lists them all.
+    chains, draws, warmup
+        Number of chains, and of kept and warm-up iterations of each; multiples of 50 and 100.
+    target_accept, max_tree_depth
+        NUTS settings; raise `target_accept` when the checks report divergences.
+    progress
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    Fit
+        Posterior draws with everything ArviZ needs; call `.check()` before anything else.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When a prior, a setting or the table do not fit the law.
+    """
+    model = likelihood(law, table, priors=priors)
+    settings = Settings(chains, warmup, draws, target_accept, max_tree_depth)
+    check_settings(seed, settings)
+    return _fit(sample_posterior(model, table, seed=seed, settings=settings, progress=progress))
+
+
+def load_fit(path: str | PathLike[str], *, laws: Sequence[type[Law]] = ()) -> Fit:
+    """Read a fit that `fit.save` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+    laws
+        Laws of your own, where they are not registered with `@hl.laws.register`.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file is not a hyperlaw fit, its law is unknown or had other parameters when it was fitted, or its rows
+        are not those it was fitted to.
+    """
+    return _fit(load(path, laws))
+
+
+def update(
+    fit: Fit,
+    new_runs: Runs | pd.DataFrame | Mapping[str, Any],
+    *,
+    seed: int,
+    chains: int = 4,
+    draws: int = 1000,
+    progress: bool = True,
+) -> Fit:
+    """Fit the old and the new runs together, starting from the old posterior.
+
+    The law, its priors and the sampler's care are those of the old fit, and what is sampled is the posterior that
+    `hl.fit` to all runs would sample: nothing is approximated. Where all new runs lie in fitted cells, chains start
+    at old draws (1,000 at least) with their covariance as mass matrix, and a short warm-up finds the step size. A new
+    cell or task adds parameters and moves the pivot of the others: then all starts as in `hl.fit`, warm-up included.
+
+    Parameters
+    ----------
+    fit
+        A fit of a law to runs.
+    new_runs
+        One row a finished run, columns as in `fit.runs.frame`: `learning_rate`, `batch_size` (data points), every scale
+        of the old runs, `loss` (nats; NaN where diverged), `task` where there are several, `seed` (0 when
+        left out) and `diverged` if any. Cells and tasks may be new.
+    seed
+        Determines every draw.
+    chains, draws, progress
+        As for `hl.fit`.
+
+    Returns
+    -------
+    Fit
+        Like any other. The attribute `updated_from` of its tree names the data, seed and size of the old one.
+
+    Raises
+    ------
+    TypeError
+        When the old fit is not one of runs, or the seed no integer.
+    ValueError
+        When the new runs have other scales than the old ones, repeat a run, or `Runs` refuses them; when a
+        setting is not what `hl.fit` takes.
+    """
+    runs = _together(fit.runs, new_runs)
+    old = Settings(**json.loads(fit.tree.attrs["settings"]))
+    alike = len(runs.cells) == len(fit.runs.cells) and np.prod(fit.shape) >= ENOUGH
+    settings = old._replace(chains=chains, draws=draws, warmup=SHORT_WARMUP if alike else WARMUP)
+    check_settings(seed, settings)
+    stacked = fit.draws.stack(sample=("chain", "draw")).transpose("sample", ...)
+    earlier = {str(name): values.values for name, values in stacked.items()} if alike else None
+    updated = sample_posterior(fit.likelihood, runs, seed=seed, settings=settings, earlier=earlier, progress=progress)
+    origin = {"data": fit.table.digest, "seed": fit.seed, "runs": len(fit.runs), "new_runs": len(runs) - len(fit.runs)}
+    updated.tree.attrs["updated_from"] = json.dumps(origin)
+    return _fit(updated)
+
+
+def _fit(posterior: Posterior) -> Fit:
+    return Fit(posterior.likelihood, posterior.table, posterior.tree, posterior.pivot)
+
+
+def _together(old: Runs, new: Runs | pd.DataFrame | Mapping[str, Any]) -> Runs:
+    """Old and new runs as one table."""
+    frame = pd.DataFrame(getattr(new, "frame", new))
+    several = len(old.tasks) > 1
+    needs = [*HYPERPARAMETERS, *old.scales, "loss", *(["task"] if several else [])]
+    missing = [name for name in needs if name not in frame]
+    beyond = [name for name in RUN_SCALES if name in frame and name not in old.scales]
+    if missing or beyond:
+        said = [f"missing {', '.join(missing)}"] if missing else []
+        said += [f"the fitted runs have no {', '.join(beyond)}"] if beyond else []
+        raise ValueError(
+            f"new_runs must have the columns of the fitted runs, {', '.join(needs)}: {'; '.join(said)}. Name and "
+            "convert them as hl.Runs.from_frame did for the old ones."
+        )
+    if len(frame) == 0:
+        raise ValueError("new_runs must hold a run or more, received none.")
+    known = old.frame
+    defaults = {"task": old.tasks[0], "seed": 0, "diverged": False}
+    frame = frame.assign(**{name: value for name, value in defaults.items() if name not in frame})
+    columns = [name for name in known.columns if name != "cell"]
+    # Batch sizes of both are in data points already.
+    return Runs.from_frame(pd.concat([known[columns], frame[columns]]), batch_unit=1)

@@ -1,0 +1,40 @@
+"""Equal-tailed 90 % intervals: the one interval of the package, in one place."""
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+INTERVAL = 0.9
+ENDS = {"lower": 0.05, "median": 0.5, "upper": 0.95}
+
+
+def interval(draws: np.ndarray, axis: int | tuple[int, ...] | None = None, *, ranked: bool = False) -> np.ndarray:
+    """Lower end, median and upper end over `axis` (all when left out): they are the first axis of what is returned.
+
+    `ranked` takes the draw at each rank instead of interpolating: between a number and infinity there is none.
+    """
+    method = "inverted_cdf" if ranked else "linear"
+    return np.quantile(draws, list(ENDS.values()), axis=axis, method=method)  # type: ignore[call-overload]
+
+
+def interval_columns(draws: np.ndarray, axis: int | tuple[int, ...], *, prefix: str = "", ranked: bool = False) -> dict:
+    """The three of `interval` by name of their column."""
+    return {f"{prefix}{end}": v for end, v in zip(ENDS, interval(draws, axis, ranked=ranked), strict=True)}
+
+
+def interval_table(draws: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """One row a quantity, over all its draws: columns `lower, median, upper`."""
+    rows = {name: interval(values) for name, values in draws.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(ENDS))
+
+
+def intervals(draws: xr.Dataset, over: Sequence[Hashable]) -> pd.DataFrame:
+    """Columns `lower, median, upper` over the dims `over`; index `quantity`, and the other dims where there are any."""
+    quantiles = draws.quantile(list(ENDS.values()), over).to_array("quantity")
+    rest = [dim for dim in quantiles.dims if dim not in ("quantity", "quantile")]
+    table = quantiles.transpose(*rest, "quantity", "quantile")
+    index = [pd.Index(table[dim].values, name=dim) for dim in (*rest, "quantity")]
+    rows = pd.MultiIndex.from_product(index) if rest else index[0]
+    return pd.DataFrame(table.values.reshape(-1, len(ENDS)), rows, list(ENDS))

@@ -1,0 +1,71 @@
+"""`StepLaw`: power laws in parameters and data, with a bent ridge of learning rate over batch size.
+
+    B*(N, D)         = B_0 N^b_N D^b_D
+    eta*(N, D)       = eta_0 N^a_N D^a_D                          at the best batch size
+    ln eta*(N, D, B) = ln eta*(N, D) + h v + (l - h)(ln 2 - softplus(-v)),   v = ln B - ln B*(N, D)
+
+The powers are those of Step Law (Li et al. 2025, arXiv 2503.04715): eta* = 1.79 N^-0.713 D^0.307 and
+B* = 0.58 D^0.571. The ridge has slope l in ln B far
+below the best batch size and slope h far above it.
+"""
+
+import jax
+import numpyro.distributions as dist
+
+from hyperlaw.models.law import Numbers, OptimumLaw, Values, register
+from hyperlaw.models.laws.broken_power import LARGE_BATCH, SMALL_BATCH, broken_power
+from hyperlaw.models.parameter import Parameter
+from hyperlaw.models.prior import AtGridCentre
+
+BATCH_SIZE = Parameter(
+    "log_batch_size", "best batch size at the pivot", "ln data points", AtGridCentre("batch_size", 1.5),
+    "a sweep is laid around where its author expects the optimum; wide enough to lie off the grid", group_sd=0.5,
+)  # fmt: skip
+LEARNING_RATE = Parameter(
+    "log_learning_rate", "best learning rate at the pivot, at the best batch size", "ln",
+    AtGridCentre("learning_rate", 1.5),
+    "a sweep is laid around where its author expects the optimum; wide enough to lie off the grid", group_sd=0.5,
+)  # fmt: skip
+EXPONENT_DATA = Parameter(
+    "exponent_data", "exponent of the best batch size with data", "", dist.Normal(0.5, 0.15),
+    "published 0.38 to 0.69 (Power Lines 2505.13738, Step Law 2503.04715, DeepSeek 2401.02954)", group_sd=0.1,
+    informed_by=("data",),
+)  # fmt: skip
+
+
+@register
+class StepLaw(OptimumLaw):
+    """Best learning rate and batch size as power laws of parameters and data (arXiv 2503.04715)."""
+
+    covariates = ("params", "data")
+    own_parameters = (
+        BATCH_SIZE,
+        Parameter(
+            "exponent_params", "exponent of the best batch size with parameters", "", dist.Normal(0, 0.15),
+            "Step Law finds none once data is accounted for", group_sd=0.1, informed_by=("params",),
+        ),
+        EXPONENT_DATA,
+        LEARNING_RATE,
+        Parameter(
+            "rate_exponent_params", "exponent of the best learning rate with parameters", "", dist.Normal(-0.4, 0.3),
+            "published -0.71, -0.36, -0.23; 0 under the maximal-update parametrisation", group_sd=0.1,
+            informed_by=("params",),
+        ),
+        Parameter(
+            "rate_exponent_data", "exponent of the best learning rate with data, at the best batch size", "",
+            dist.Normal(0, 0.35), "its sign is disputed: +0.31 Step Law, -0.28 (2510.03871)", group_sd=0.1,
+            informed_by=("data",),
+        ),
+        SMALL_BATCH,
+        LARGE_BATCH,
+    )  # fmt: skip
+
+    def log_batch_size(self, p: Values, x: Values) -> jax.Array:
+        """Natural log of the best batch size."""
+        return p["log_batch_size"] + p["exponent_params"] * x["params"] + p["exponent_data"] * x["data"]
+
+    def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
+        """Natural log of the best learning rate at a given batch size."""
+        ridge = broken_power(p["ridge_small_batch"], p["ridge_large_batch"], log_batch_size - self.log_batch_size(p, x))
+        at_best = p["log_learning_rate"] + p["rate_exponent_params"] * x["params"] + p["rate_exponent_data"] * x["data"]
+        return at_best + ridge

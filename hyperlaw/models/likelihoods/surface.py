@@ -1,0 +1,250 @@
+"""The loss surface of a cell: its parameters, and pure functions of them.
+
+For run i of cell c, with u and v the natural-log distances of its learning rate and batch size from the
+best ones (of the cell: the law's plus the cell's own deviation):
+
+    loss_i ~ StudentT(tail, L_c + excess_i, sqrt(noise^2 + (noise_growth excess_i)^2))
+    excess = x / (1 + x / saturation),   x = k_eta g(u, skew_eta) + k_B g(v, skew_B)
+    g(u, s) = 2 (exp(s u) - s u - 1) / s^2,   u^2 as s -> 0
+
+and the optimal loss L_c of a cell is scattered around a trend that falls with every covariate as in Chinchilla's loss
+(arXiv 2203.15556), written by its slope at the pivot: with falls f_N and f_D from the pivot,
+
+    L = L_0 - f_N - f_D + coupling f_N f_D
+    d f_x / d ln x = slope_x exp(-exponent_x ln x - bend_x (ln x)^2 / 2)
+
+Chinchilla has neither coupling nor bend. Kaplan's form (arXiv 2001.08361) has a negative coupling: a larger model gains
+more from data. The bend is there because the trend is extrapolated, and a pure power law is sure of how it levels off
+when it should not be. A run diverges with a probability that rises with u.
+"""
+
+from itertools import combinations
+from math import log
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+
+from hyperlaw.models.law import Numbers, OptimumLaw, Values
+from hyperlaw.models.parameter import Parameter
+from hyperlaw.models.prior import AtBestLoss, InLossSpread, PerBestLoss
+
+_WIDE = "unit and location only; the losses say the rest"
+_NODES, _WEIGHTS = (a.tolist() for a in np.polynomial.legendre.leggauss(12))  # on -1 to 1
+
+
+def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
+    """Parameters of the loss surface that every law shares."""
+    fixed = (
+        Parameter("optimal_loss", "lowest loss at the pivot", "nats", AtBestLoss(3.0), _WIDE, group_sd=0.3),
+        Parameter(
+            "cell_sd_optimal_loss", "scatter of cells' lowest losses around their trend", "nats",
+            InLossSpread(0.05, 0.5),
+            "off zero; 0.003 nats where scale makes differences of 0.1 (recomputed on 2503.04715)", is_sd=True,
+        ),
+        Parameter(
+            "sharpness_learning_rate", "rise of the loss with squared ln distance from eta*, at the pivot", "nats",
+            InLossSpread(0.2, 1.2), _WIDE, group_sd=0.2,
+        ),
+        Parameter(
+            "sharpness_batch_size", "rise of the loss with squared ln distance from B*, at the pivot", "nats",
+            InLossSpread(0.2, 1.2), _WIDE, group_sd=0.2,
+        ),
+        Parameter(
+            "skew_learning_rate", "how much faster the loss rises above eta*", "", dist.Gamma(2.0, 3.0),
+            "from a parabola (0) past 0.9 on a published sweep (2503.04715); too high is worse than too low",
+        ),
+        Parameter(
+            "skew_batch_size", "how much faster the loss rises above B* than below", "", dist.Normal(0, 0.3),
+            "about 0 on the same sweep",
+        ),
+        Parameter(
+            "saturation", "excess loss that no setting exceeds", "nats", InLossSpread(5.0, 1.0),
+            "a run cannot do worse than not to learn",
+        ),
+        Parameter("noise", "scatter of a run's loss at the optimum", "nats", InLossSpread(0.02, 1.0), _WIDE),
+        Parameter(
+            "noise_growth", "scatter as a share of the excess loss", "", dist.LogNormal(log(0.2), 0.5),
+            "0.2 on a published sweep (2503.04715)",
+        ),
+        Parameter(
+            "tail", "degrees of freedom of the scatter", "", dist.Gamma(4.0, 0.5),
+            "between heavy tails (2) and nearly normal (20)",
+        ),
+        Parameter(
+            "cell_sd_learning_rate", "a cell's own deviation from the law's learning rate", "ln",
+            dist.LogNormal(log(0.15), 0.6), "off zero; half a grid step of published sweeps", is_sd=True,
+        ),
+        Parameter(
+            "cell_sd_batch_size", "a cell's own deviation from the law's batch size", "ln",
+            dist.LogNormal(log(0.15), 0.6), "off zero; half a grid step of published sweeps", is_sd=True,
+        ),
+        Parameter(
+            "divergence_threshold", "distance above eta* at which half of the runs diverge", "ln",
+            dist.LogNormal(log(3.0), 0.6), "a factor of 6 to 150: grids reach it seldom", group_sd=0.2,
+        ),
+        Parameter(
+            "divergence_width", "distance over which divergence sets in", "ln", dist.LogNormal(log(0.4), 0.6),
+            "about an octave",
+        ),
+    )  # fmt: skip
+    coupling = Parameter(
+        "optimal_loss_coupling", "how much more one covariate lowers the loss where another is large", "1 / nats",
+        PerBestLoss(-4.5, 4.0), "0 in Chinchilla's form (2203.15556), -8.7 / loss in Kaplan's (2001.08361)",
+    )  # fmt: skip
+    several = (coupling,) if len(covariates) > 1 else ()
+    return fixed + several + tuple(p for name in covariates for p in _covariate_parameters(name))
+
+
+def _covariate_parameters(name: str) -> tuple[Parameter, ...]:
+    return (
+        Parameter(
+            f"optimal_loss_slope_{name}", f"fall of the lowest loss with ln {name}, at the pivot", "nats",
+            InLossSpread(0.5, 1.0), _WIDE, group_sd=0.2,
+        ),
+        Parameter(
+            f"optimal_loss_exponent_{name}", f"exponent with which that fall levels off in {name}", "",
+            dist.LogNormal(log(0.25), 0.6), "published 0.28 to 0.37 (2203.15556, 2404.10102)",
+        ),
+        Parameter(
+            f"optimal_loss_bend_{name}", f"growth of that exponent with ln {name}", "", dist.Normal(0, 0.1),
+            "0 for a pure power law; over an octave the exponent may change by a quarter of itself",
+        ),
+        Parameter(
+            f"sharpness_rate_exponent_{name}", f"exponent of the learning-rate sharpness with {name}", "",
+            dist.Normal(-0.2, 0.2), "falls with horizon (2410.05838)", group_sd=0.1,
+        ),
+        Parameter(
+            f"sharpness_batch_exponent_{name}", f"exponent of the batch-size sharpness with {name}", "",
+            dist.Normal(-0.2, 0.2), "as for the learning rate", group_sd=0.1,
+        ),
+    )  # fmt: skip
+
+
+def bowl(u: Numbers, skew: Numbers) -> jax.Array:
+    """Skewed bowl g(u, s): zero at 0, u^2 for small s u, rising faster on the side of the sign of s."""
+    t = jnp.clip(skew * u, -50.0, 50.0)
+    small = jnp.abs(t) < 1e-2
+    safe = jnp.where(small, 1.0, t)
+    shape = jnp.where(small, 1 + t / 3 + t**2 / 12, 2 * (jnp.expm1(safe) - safe) / safe**2)
+    return u**2 * shape
+
+
+def _fall(p: Values, name: str, x: Numbers) -> jax.Array:
+    """Fall of the trend in a covariate from the pivot to x, nats: the integral of its slope, by Gauss-Legendre."""
+    nodes = jnp.asarray(x)[..., None] * _unit_nodes()
+    rate = jnp.exp(_log_rate(p[f"optimal_loss_exponent_{name}"], p[f"optimal_loss_bend_{name}"], nodes))
+    return p[f"optimal_loss_slope_{name}"] * x / 2 * jnp.sum(jnp.array(_WEIGHTS) * rate, axis=-1)
+
+
+def _log_rate(exponent: Numbers, bend: Numbers, t: Numbers) -> jax.Array:
+    """Natural log of the slope of the trend at t, the last axis, over that at the pivot."""
+    return -jnp.asarray(exponent)[..., None] * t - jnp.asarray(bend)[..., None] * t**2 / 2
+
+
+def _unit_nodes() -> jax.Array:
+    """Nodes of the quadrature, on 0 to 1."""
+    # A list becomes an array here, in the precision of the caller: a constant array would keep that of the first.
+    return (jnp.array(_NODES) + 1) / 2
+
+
+def optimal_loss_trend(p: Values, x: Values) -> jax.Array:
+    """Lowest loss of a cell by the trend, in nats."""
+    falls = [_fall(p, name, x[name]) for name in x]
+    coupled = sum(a * b for a, b in combinations(falls, 2))
+    return p["optimal_loss"] - sum(falls) + (p["optimal_loss_coupling"] * coupled if len(falls) > 1 else 0.0)
+
+
+def log_mean_slope(p: Values, name: str, low: Numbers, high: Numbers) -> jax.Array:
+    """Natural log of the trend's mean slope in a covariate from `low` to `high`, over that at the pivot."""
+    nodes = low + (high - low) * _unit_nodes()
+    rate = _log_rate(p[f"optimal_loss_exponent_{name}"], p[f"optimal_loss_bend_{name}"], nodes)
+    return jax.nn.logsumexp(rate, axis=-1, b=jnp.array(_WEIGHTS) / 2)
+
+
+def best_batch_size(law: OptimumLaw, p: Values, x: Values) -> jax.Array:
+    """Natural log of a cell's best batch size: the law's, plus the cell's own deviation."""
+    return law.log_batch_size(p, x) + p["deviation_batch_size"]
+
+
+def best_learning_rate(law: OptimumLaw, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
+    """Natural log of a cell's best learning rate at a given batch size.
+
+    A deviation of the cell's batch size shifts the whole ridge along it.
+    """
+    shifted = log_batch_size - p["deviation_batch_size"]
+    return law.log_learning_rate(p, x, shifted) + p["deviation_learning_rate"]
+
+
+def excess_loss(
+    law: OptimumLaw, p: Values, x: Values, log_learning_rate: Numbers, log_batch_size: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Excess of the loss over the cell's lowest, in nats, and ln distance above the best learning rate."""
+    u = log_learning_rate - best_learning_rate(law, p, x, log_batch_size)
+    v = log_batch_size - best_batch_size(law, p, x)
+    rate = p["sharpness_learning_rate"] * jnp.exp(sum(p[f"sharpness_rate_exponent_{c}"] * x[c] for c in x))
+    batch = p["sharpness_batch_size"] * jnp.exp(sum(p[f"sharpness_batch_exponent_{c}"] * x[c] for c in x))
+    raw = rate * bowl(u, p["skew_learning_rate"]) + batch * bowl(v, p["skew_batch_size"])
+    return raw / (1 + raw / p["saturation"]), u
+
+
+class RunLoss(NamedTuple):
+    """What one run would measure: whether it diverges and, where it does not, its loss. Arrays that broadcast.
+
+    Attributes
+    ----------
+    excess
+        Nats above the lowest loss of the cell, without scatter: the regret of its setting.
+    location, scale, tail
+        Of the loss: Student's t, nats.
+    logit
+        Log-odds that it diverges.
+    """
+
+    excess: Numbers
+    location: Numbers
+    scale: Numbers
+    tail: Numbers
+    logit: Numbers
+
+    @property
+    def loss(self) -> dist.StudentT:
+        """Distribution of the loss of a run that does not diverge."""
+        return dist.StudentT(self.tail, self.location, self.scale)
+
+    @property
+    def diverged(self) -> dist.Bernoulli:
+        """Distribution of whether it diverges."""
+        return dist.Bernoulli(logits=self.logit)
+
+    def placed(self, noise: Numbers) -> Numbers:
+        """Losses with standardised noise, as `standard_noise` draws it, in place of the scatter."""
+        return self.location + self.scale * noise
+
+    def log_density(self, loss: Numbers) -> jax.Array:
+        """Joint log density of divergence and loss; NaN stands for a run that diverged."""
+        lost = jnp.isnan(loss)
+        kept = self.loss.log_prob(jnp.where(lost, 0.0, loss)) + jax.nn.log_sigmoid(-jnp.asarray(self.logit))
+        return jnp.where(lost, jax.nn.log_sigmoid(jnp.asarray(self.logit)), kept)
+
+
+def standard_noise(tail: np.ndarray, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Standardised scatter of losses: what `RunLoss.placed` takes. NumPy draws it many times faster than JAX."""
+    return rng.standard_t(tail, shape)
+
+
+def run_loss(law: OptimumLaw, p: Values, x: Values, log_learning_rate: Numbers, log_batch_size: Numbers) -> RunLoss:
+    """What a run measures at a setting, in a cell with parameters `p`.
+
+    Among them are the cell's own `deviation_learning_rate`, `deviation_batch_size` and `cell_optimal_loss`.
+    """
+    excess, u = excess_loss(law, p, x, log_learning_rate, log_batch_size)
+    return RunLoss(
+        excess=excess,
+        location=p["cell_optimal_loss"] + excess,
+        scale=jnp.sqrt(p["noise"] ** 2 + (p["noise_growth"] * excess) ** 2),
+        tail=p["tail"],
+        logit=(u - p["divergence_threshold"]) / p["divergence_width"],
+    )
