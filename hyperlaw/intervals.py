@@ -1,4 +1,4 @@
-"""Equal-tailed 90 % intervals: the one interval of the package, in one place."""
+"""Equal-tailed intervals, of 90 % unless asked: the one interval of the package, in one place."""
 
 from collections.abc import Hashable, Mapping, Sequence
 
@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-INTERVAL = 0.9
 ENDS = {"lower": 0.05, "median": 0.5, "upper": 0.95}
+# Per cent: what backtests ask besides the 90 that a user sees.
+LEVELS = (50, 80, 90)
 
 
 def interval(draws: np.ndarray, axis: int | tuple[int, ...] | None = None, *, ranked: bool = False) -> np.ndarray:
@@ -17,6 +18,11 @@ def interval(draws: np.ndarray, axis: int | tuple[int, ...] | None = None, *, ra
     """
     method = "inverted_cdf" if ranked else "linear"
     return np.quantile(draws, list(ENDS.values()), axis=axis, method=method)  # type: ignore[call-overload]
+
+
+def ends_at(draws: np.ndarray, level: int, axis: int | None = None) -> np.ndarray:
+    """Lower and upper end of the equal-tailed interval of another level, one of `LEVELS`."""
+    return np.quantile(draws, [0.5 - level / 200, 0.5 + level / 200], axis=axis)
 
 
 def interval_columns(draws: np.ndarray, axis: int | tuple[int, ...], *, prefix: str = "", ranked: bool = False) -> dict:

@@ -13,6 +13,7 @@ The last two differ from draw to draw. Anything else, such as wall time or memor
 `f(learning_rate, batch_size, at)` that returns one number a candidate.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class _Bounded:
+class _Bounded(ABC):
     """A quantity on one side of a bound, with a probability where it differs from draw to draw."""
 
     quantity: Quantity
@@ -116,12 +117,17 @@ class _Bounded:
         }
         return known[self.quantity]()
 
+    @abstractmethod
     def _level_of_draws(self, values: np.ndarray) -> np.ndarray:
-        raise NotImplementedError
+        """The quantile over draws, the last axis, that must keep to the bound."""
 
+    @abstractmethod
+    def shortfall(self, level: np.ndarray) -> np.ndarray:
+        """By how much a level misses the bound, as a share of it; zero or less where it holds."""
+
+    @abstractmethod
     def limits(self, at: At) -> dict[str, tuple[float, float]]:
         """Lowest and highest learning rate and batch size that it leaves."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -281,8 +287,8 @@ class OneOf:
     def allowed(self, wanted: np.ndarray) -> np.ndarray:
         """The allowed values next to wanted ones, on both sides, each once."""
         if self.multiples_of is not None:
-            number = wanted / self.multiples_of
-            found = self.multiples_of * np.maximum(np.concatenate([np.floor(number), np.ceil(number)]), 1)
+            count = wanted / self.multiples_of
+            found = self.multiples_of * np.maximum(np.concatenate([np.floor(count), np.ceil(count)]), 1)
         else:
             values = np.array(self.values)
             above = np.searchsorted(values, wanted)

@@ -14,6 +14,7 @@ import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 
 from hyperlaw.inference.posterior import Posterior
+from hyperlaw.intervals import interval
 from hyperlaw.models.identifiability import contrasts
 
 MORE_DRAWS = "Fit with more draws (draws=2000); if it stays, simplify the law or tighten its priors."
@@ -179,7 +180,7 @@ class Looked:
         seen = self.posterior.group("observed_data")[name].values
         here = np.isfinite(seen)
         drawn = self.posterior.group("posterior_predictive")[name].values[..., here]
-        low, high = np.quantile(drawn, [0.05, 0.95], axis=(0, 1))
+        low, _, high = interval(drawn, (0, 1))
         return (seen[here] >= low - 1e-9) & (seen[here] <= high + 1e-9)
 
     def draws(self, name: str) -> xr.DataArray:

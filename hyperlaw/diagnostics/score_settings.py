@@ -17,6 +17,7 @@ from hyperlaw.diagnostics.ground_truth import GroundTruth, ground_truth
 from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import predict
+from hyperlaw.intervals import LEVELS, ends_at
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods.surface import standard_noise
 from hyperlaw.risk import CVaR, Mean, Quantile, Risk, choose
@@ -24,7 +25,6 @@ from hyperlaw.streams import generator
 
 RISKS: dict[str, Risk] = {"mean": Mean(), "quantile90": Quantile(0.9), "cvar90": CVaR(0.9)}
 TRIES = 100
-LEVELS = (50, 80, 90)
 REPLICATES = 500
 
 
@@ -197,8 +197,7 @@ def _optimum_covered(table: pd.DataFrame, estimates: np.ndarray, truth: GroundTr
         row[f"pit_{name}"] = float(np.mean(draws < value)) if np.isfinite(value) else np.nan
         row[f"width_{name}"] = table.loc[name, "upper"] - table.loc[name, "lower"]
         for level in LEVELS:
-            ends = np.array([0.5 - level / 200, 0.5 + level / 200])
-            low, high = np.quantile(draws, ends) if draws.size else ends * np.nan
+            low, high = ends_at(draws, level) if draws.size else (np.nan, np.nan)
             suffix = "" if level == 90 else f"_{level}"
             row[f"covered_{name}{suffix}"] = _held(low <= value <= high, value)
     return row
@@ -227,7 +226,7 @@ class _Simulated:
         loss, draws = self._cell["loss"].to_numpy()[self._alive], self._draws[:, self._alive]
         row = {}
         for level in LEVELS:
-            low, high = np.quantile(draws, [0.5 - level / 200, 0.5 + level / 200], axis=0)
+            low, high = ends_at(draws, level, axis=0)
             row["covered_runs" if level == 90 else f"covered_runs_{level}"] = float(
                 np.mean((low <= loss) & (loss <= high))
             )

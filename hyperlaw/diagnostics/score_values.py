@@ -15,12 +15,12 @@ from hyperlaw.data.vocabulary import Row
 from hyperlaw.diagnostics.baselines.values import VALUE_RECIPES
 from hyperlaw.inference.cells import new_rows
 from hyperlaw.inference.posterior import Posterior
+from hyperlaw.intervals import LEVELS, ends_at, interval
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
 from hyperlaw.risk import Risk
 
-LEVELS = (50, 80, 90)
 Z90 = float(norm.ppf(0.95))
 QUANTILES = norm.ppf((np.arange(1000) + 0.5) / 1000)
 
@@ -106,11 +106,11 @@ def score_values(fit: Posterior, frame: pd.DataFrame, measured: pd.DataFrame) ->
 
 def _scored(draws: np.ndarray, value: float, ends: tuple[float, float]) -> Row:
     one_sided = value <= ends[0] or value >= ends[1]
-    middle, low, high = np.quantile(draws, [0.5, 0.05, 0.95])
+    low, middle, high = interval(draws)
     row: Row = {"value": np.exp(value), "one_sided": one_sided}
     row |= {"median": np.exp(middle), "lower": np.exp(low), "upper": np.exp(high)}
     for level in LEVELS:
-        low, high = np.quantile(draws, [0.5 - level / 200, 0.5 + level / 200])
+        low, high = ends_at(draws, level)
         row["covered" if level == 90 else f"covered_{level}"] = bool(low <= value <= high)
     row["error"] = np.nan if one_sided else abs(middle - value)
     row["crps"] = float(scoringrules.crps_ensemble(value, draws))

@@ -9,6 +9,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from hyperlaw.decision.decided import Decided
+from hyperlaw.intervals import interval
 from hyperlaw.plots.style import AXIS, BLUE, CHAINS, GREY, ORANGE, SCALE
 
 
@@ -89,7 +90,7 @@ def _cost(ax: Axes, choice: Decided) -> None:
     batch = pairs["batch_size"].iloc[at_batch[0]]
     order = at_batch[np.argsort(pairs["learning_rate"].to_numpy()[at_batch])]
     rates, regret = pairs["learning_rate"].to_numpy()[order], choice.priced.prices.regret[:, order]
-    low, high = np.quantile(regret, [0.05, 0.95], axis=0)
+    low, _, high = interval(regret, 0)
     ax.fill_between(rates, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
     ax.plot(rates, regret.mean(axis=0), color=BLUE, label="expected")
     ax.axvline(choice.setting["learning_rate"], color=ORANGE, ls="--", label="recommended")
