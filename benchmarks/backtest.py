@@ -1,9 +1,9 @@
-"""Backtest the laws on the shipped sweep and, where it is at hand, on a published one.
+"""Backtest the laws on the shipped sweeps and, where they are at hand, on published ones.
 
     python benchmarks/backtest.py --repeats 20
 
-Fits few and many runs a cell, withholds the largest scales, and writes docs/evidence/backtest.md. The published sweep
-`lm_adamw_dense.csv` (Step Law, arXiv 2503.04715), which the project does not ship, is read from the folder that
+Withholds the largest scales of each block below, fits the rest with all runs and, of some, with few runs a cell, and
+writes docs/evidence/backtest.md. The published sweeps, which the project does not ship, are read from the folder that
 `HYPERLAW_PUBLIC_SWEEPS` names and left out, with a message, where that is not set. Finished parts are kept in
 build/backtest, named after the code that made them, and a stopped run goes on with the rest.
 """
@@ -11,11 +11,14 @@ build/backtest, named after the code that made them, and a stopped run goes on w
 import argparse
 import hashlib
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from public_sweep import load
+import public_sweep
 from rich.progress import track
 
 import hyperlaw as hl
@@ -28,33 +31,83 @@ SCORED_BY = (
     "diagnostics/score_settings.py", "diagnostics/ground_truth.py", "diagnostics/baselines/settings.py",
     "data/estimators/local_surface.py",
 )  # fmt: skip
-SPLITS = {"published": ("largest", "largest:2"), "lm_adam": ("largest",)}
-TITLES = {
-    ("published", "largest"): "Published sweep, the largest size withheld (429M; 215M and 268M are fitted)",
-    ("published", "largest:2"): "Published sweep, the two largest sizes withheld (one size is fitted: 215M)",
-    ("lm_adam", "largest"): "Shipped sweep lm_adam, the largest horizon withheld (4 x the data of any run fitted)",
-}
+Rows = Callable[[pd.DataFrame], pd.Series]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One question of the backtest: a sweep, which of its rows are used at all, and which are withheld."""
+
+    name: str
+    title: str
+    sweep: str
+    out: Rows
+    used: Rows = lambda frame: frame["data"] > 0
+    sparse: bool = False
+
+
+BLOCKS = (
+    Block(
+        "lm_adam-20", "`lm_adam`, up to 2^20 bytes for 2^21 and 2^22: twice and 4 times the data", "lm_adam",
+        lambda f: f["data"] > 2**20, sparse=True,
+    ),
+    Block(
+        "lm_adam-18", "`lm_adam`, up to 2^18 for 2^19 and 2^20", "lm_adam", lambda f: f["data"] > 2**18,
+        lambda f: f["data"] <= 2**20,
+    ),
+    Block(
+        "lm_optimizers-17", "`lm_optimizers`, up to 2^17 for 2^18 and 2^19", "lm_optimizers",
+        lambda f: f["data"] > 2**17, lambda f: f["data"] <= 2**19,
+    ),
+    Block(
+        "lm_optimizers-19", "`lm_optimizers`, up to 2^19 for 2^21 and 2^22", "lm_optimizers",
+        lambda f: f["data"] > 2**19,
+    ),
+    Block(
+        "dense-size", "published dense sweep, 429M withheld (215M and 268M fitted)", "dense",
+        lambda f: f["params"] > 4e8, sparse=True,
+    ),
+    Block("dense-data", "published dense sweep, D of 40e9 and more withheld", "dense", lambda f: f["data"] >= 4e10,
+          sparse=True),
+    Block("sizes-429", "published sweep of five sizes, 429M withheld", "sizes", lambda f: f["params"] > 4e8),
+    Block("sizes-268", "published sweep of five sizes, 268M and 429M withheld", "sizes", lambda f: f["params"] > 2.6e8),
+    Block("sizes-data", "published sweep of five sizes, D above 15e9 withheld", "sizes", lambda f: f["data"] > 1.5e10),
+    Block(
+        "rate-size", "published sweep of the learning rate alone, the two largest sizes withheld", "rate only",
+        lambda f: f["params"] >= np.sort(f["params"].unique())[-2],
+    ),
+    Block("rate-data", "published sweep of the learning rate alone, D above 3e9 withheld", "rate only",
+          lambda f: f["data"] > 3e9),
+)  # fmt: skip
 SHOWN = {
     "regret": "regret, mean", "regret_worst": "worst", "covered_regret": "regret <= bound",
-    "covered_learning_rate": "eta*", "covered_batch_size": "B*", "covered_loss": "loss", "covered_runs": "runs",
-    "log_score": "log score", "crps": "CRPS",
+    "inside_learning_rate": "eta*", "inside_batch_size": "B*", "inside_loss": "loss",
+    "covered_learning_rate": "eta*, noise in", "covered_batch_size": "B*, noise in", "covered_loss": "loss, noise in",
+    "width_loss": "width of loss", "covered_runs": "runs", "log_score": "log score", "crps": "CRPS",
 }  # fmt: skip
+SHIPPED = ("lm_adam", "lm_optimizers")
+PUBLISHED = {"dense": public_sweep.load, "sizes": public_sweep.sizes, "rate only": public_sweep.rate_only}
 
 
-def sweeps() -> dict[str, hl.Runs]:
-    """The sweeps at hand, by name."""
-    found = {"lm_adam": hl.load_sweep("lm_adam")}
+@cache
+def sweep(name: str) -> hl.Runs:
+    """A shipped or published sweep."""
+    return hl.load_sweep(name) if name in SHIPPED else PUBLISHED[name]()
+
+
+def at_hand() -> list[Block]:
+    """The blocks whose sweep is there."""
     if os.environ.get("HYPERLAW_PUBLIC_SWEEPS"):
-        found["published"] = load()
-    else:
-        print("HYPERLAW_PUBLIC_SWEEPS is not set: the published sweep is left out.")
-    return found
+        return list(BLOCKS)
+    print("HYPERLAW_PUBLIC_SWEEPS is not set: the published sweeps are left out.")
+    return [block for block in BLOCKS if block.sweep in SHIPPED]
 
 
-def parts(runs: dict[str, hl.Runs], repeats: int) -> list[tuple[str, str, int | None, int]]:
-    """What is to be done: sweep, split, runs a cell (None: all), repeat."""
-    few = [(size, repeat) for repeat in range(repeats) for size in SPARSE]
-    return [(name, split, *what) for what in [(None, 0), *few] for name in runs for split in SPLITS[name]]
+def parts(repeats: int) -> list[tuple[Block, int | None, int]]:
+    """What is to be done: block, runs a cell (None: all), repeat; all runs of every block first."""
+    blocks = at_hand()
+    few = [(b, size, repeat) for repeat in range(repeats) for size in SPARSE for b in blocks if b.sparse]
+    return [*((block, None, 0) for block in blocks), *few]
 
 
 def code() -> str:
@@ -66,28 +119,70 @@ def code() -> str:
 
 def run(repeats: int) -> pd.DataFrame:
     """All parts, those done before read from build/backtest."""
-    runs = sweeps()
     folder = ROOT / "build" / "backtest" / code()
     folder.mkdir(parents=True, exist_ok=True)
     tables = []
-    for name, split, size, repeat in track(parts(runs, repeats), "backtest"):
-        path = folder / f"{name}-{split.replace(':', '')}-{size or 'all'}-{repeat}.csv"
+    for block, size, repeat in track(parts(repeats), "backtest"):
+        path = folder / f"{block.name}-{size or 'all'}-{repeat}.csv"
         if not path.exists():
             laws = {"StepLaw": hl.laws.StepLaw()}
             if size is None:
                 laws["TimeTransfer"] = hl.laws.TimeTransfer()
-            result = hl.backtest(laws, runs[name], hold_out=split, seed=repeat, sparse=size, progress=False)
+            whole = sweep(block.sweep)
+            runs = whole.where(block.used(whole.frame))
+            result = hl.backtest(laws, runs, hold_out=block.out, seed=repeat, sparse=size, progress=False)
             result.table.to_csv(path.with_suffix(".tmp"), index=False)
             path.with_suffix(".tmp").rename(path)
         part = pd.read_csv(path, keep_default_na=True)
-        tables.append(part.assign(sweep=name, split=split, size=size or 0, repeat=repeat))
+        tables.append(part.assign(block=block.name, size=size or 0, repeat=repeat))
     return pd.concat(tables, ignore_index=True)
 
 
+def overview(table: pd.DataFrame) -> str:
+    """One row a block, all runs fitted: StepLaw beside the best recipe that was fitted to the same runs."""
+    names = [
+        "block",
+        "cells",
+        "regret",
+        "worst",
+        "best recipe",
+        "bound",
+        "eta*, B*",
+        "with noise",
+        "loss",
+        "width",
+        "runs",
+    ]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    for block in BLOCKS:
+        rows = table[(table["block"] == block.name) & (table["size"] == 0)]
+        law = rows[(rows["method"] == "StepLaw") & (rows["risk"] == "cvar90")]
+        if law.empty:
+            continue
+        by_hand = rows[rows["risk"].isna() & ~rows["method"].str.endswith("formula")].groupby("method")["regret"].mean()
+
+        def share(*columns: str, law: pd.DataFrame = law) -> str:
+            means = [law[c].astype(float).mean() for c in columns]
+            return ", ".join("" if np.isnan(mean) else f"{100 * mean:.0f} %" for mean in means)
+
+        cells = [
+            block.title, str(len(law)), _nats(law["regret"].mean()), _nats(law["regret"].max()),
+            f"{by_hand.idxmin()} {_nats(by_hand.min())}", share("inside_regret"),
+            share("inside_learning_rate", "inside_batch_size"), share("covered_learning_rate", "covered_batch_size"),
+            share("inside_loss"), f"{law['width_loss'].mean():.2g}", share("covered_runs"),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _nats(value: float) -> str:
+    return f"{1e3 * value:.2f}e-3"
+
+
 def summary(table: pd.DataFrame) -> str:
-    """Markdown of one split: a table for each number of runs a cell."""
+    """Markdown of one block: a table for each number of runs a cell."""
     blocks = []
-    for size in (*SPARSE, 0):
+    for size in (0, *SPARSE):
         rows = table[(table["size"] == size) & table["risk"].isin(["cvar90", np.nan])]
         if rows.empty:
             continue
@@ -109,27 +204,23 @@ def _line(method: str, rows: pd.DataFrame) -> str:
         if np.isnan(value):
             cells.append("")
         elif name.startswith("regret"):
-            cells.append(f"{1e3 * value:.2f}e-3")
+            cells.append(_nats(value))
         else:
-            cells.append(f"{100 * value:.0f} %" if name.startswith("covered") else f"{value:.3g}")
+            cells.append(f"{100 * value:.0f} %" if name.startswith(("covered", "inside")) else f"{value:.3g}")
     return f"| {method} | " + " | ".join(cells) + " |"
 
 
 def main(repeats: int) -> None:
-    """Write docs/evidence/backtest.md between its marks, leaving the words around them."""
+    """Write the tables of docs/evidence/backtest.md, after its mark; the words before it stay."""
     table = run(repeats)
     page = ROOT / "docs" / "evidence" / "backtest.md"
-    text = page.read_text()
-    for (name, split), title in TITLES.items():
-        mark = f"<!-- {name} {split} -->"
-        rows = table[(table["sweep"] == name) & (table["split"] == split)]
-        if rows.empty:
-            print(f"{title}: not run, its tables stay as they are.")
-            continue
-        before, _, rest = text.partition(mark)
-        _, _, after = rest.partition("<!-- end -->")
-        text = f"{before}{mark}\n\n### {title}\n\n{summary(rows)}\n\n<!-- end -->{after}"
-    page.write_text(text)
+    words, mark, _ = page.read_text().partition("<!-- tables -->")
+    blocks = [f"## All runs\n\n{overview(table)}"]
+    for block in BLOCKS:
+        rows = table[table["block"] == block.name]
+        if len(rows):
+            blocks.append(f"## {block.title[0].upper()}{block.title[1:]}\n\n{summary(rows)}")
+    page.write_text(f"{words}{mark}\n\n" + "\n\n".join(blocks) + "\n")
     print(f"Wrote {page.relative_to(ROOT)}.")
 
 

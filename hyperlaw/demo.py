@@ -5,9 +5,11 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from hyperlaw.data.runs import Runs
 from hyperlaw.data.sweeps import load_sweep
 from hyperlaw.decision.choice import Choice
 from hyperlaw.decision.decide import decide
+from hyperlaw.diagnostics.baselines.settings import RECIPES
 from hyperlaw.diagnostics.check import Status
 from hyperlaw.diagnostics.compare import compare
 from hyperlaw.diagnostics.ground_truth import ground_truth
@@ -17,6 +19,7 @@ from hyperlaw.risk import CVaR
 
 SMALL = 2**20
 LARGE = {"params": 98304, "data": 2**22}
+BY_HAND = ("reuse best", "argmin regression", "near-optimal regression", "quadratic regression")
 
 
 def demo(folder: Path, seed: int) -> Choice:
@@ -64,6 +67,8 @@ def demo(folder: Path, seed: int) -> Choice:
     console.print(f"{best}: {choice.explain()}\n")
     console.print("The choice, beside what the large runs measured (losses and regrets in nats; intervals 90 %):")
     console.print(against(choice, withheld).to_string(index=False, float_format="{:.4g}".format), "\n")
+    console.print("What recipes by hand, given the same small runs, would have lost there:")
+    console.print(by_hand(small, withheld).to_string(index=False, float_format="{:.4g}".format), "\n")
     truth = ground_truth(withheld, choice.setting)
     console.print(
         f"Best of the {len(withheld)} large runs: learning_rate {truth.best['learning_rate']:.3g}, batch_size "
@@ -75,6 +80,16 @@ def demo(folder: Path, seed: int) -> Choice:
     choice.plot().savefig(folder / "demo.png", dpi=120)
     console.print(f"Wrote {folder / 'demo.png'} and {folder / 'demo.nc'} (hl.load_fit reads it).")
     return choice
+
+
+def by_hand(small: Runs, withheld: pd.DataFrame) -> pd.DataFrame:
+    """Settings of the recipes that are fitted to the small runs, and what each loses: `regret` as of the choice."""
+    rows = []
+    for name in BY_HAND:
+        if setting := RECIPES[name](small, LARGE):
+            lost = ground_truth(withheld, setting)
+            rows.append({"recipe": name, **setting, "regret": lost.regret_surface, "nearest": lost.regret_nearest})
+    return pd.DataFrame(rows)
 
 
 def against(choice: Choice, withheld: pd.DataFrame) -> pd.DataFrame:

@@ -137,7 +137,7 @@ def update(
     new_runs
         One row a finished run, columns as in `fit.runs.frame`: `learning_rate`, `batch_size` (data points), every scale
         of the old runs, `loss` (nats; NaN where diverged), `task` where there are several, `seed` (0 when
-        left out) and `diverged` if any. Cells and tasks may be new.
+        left out), `diverged` if any, and `run` where several rows are one new run. Cells and tasks may be new.
     seed
         Determines every draw.
     chains, draws, progress
@@ -192,6 +192,9 @@ def _together(old: Runs, new: Runs | pd.DataFrame | Mapping[str, Any]) -> Runs:
     known = old.frame
     defaults = {"task": old.tasks[0], "seed": 0, "diverged": False}
     frame = frame.assign(**{name: value for name, value in defaults.items() if name not in frame})
+    if "run" in known:  # the numbers of the old ones name none of the new
+        known["run"] = "old " + known["run"].astype(str)
+        frame["run"] = "new " + frame.get("run", pd.Series(range(len(frame)), frame.index)).astype(str)
     columns = [name for name in known.columns if name != "cell"]
     # Batch sizes of both are in data points already.
     return Runs.from_frame(pd.concat([known[columns], frame[columns]]), batch_unit=1)

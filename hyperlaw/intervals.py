@@ -25,6 +25,19 @@ def ends_at(draws: np.ndarray, level: int, axis: int | None = None) -> np.ndarra
     return np.quantile(draws, [0.5 - level / 200, 0.5 + level / 200], axis=axis)
 
 
+def held(draws: np.ndarray, values: np.ndarray, level: int = 90, axis: int | tuple[int, ...] = 0) -> np.ndarray:
+    """Whether the equal-tailed interval of draws holds each value: 1 or 0, and between them for a value of some draws.
+
+    A value that many draws have, such as a limit at which all beyond is read, has no one rank among them: what counts
+    is the share of its ranks that lie inside.
+    """
+    below, up_to = (draws < values).mean(axis=axis), (draws <= values).mean(axis=axis)
+    low, high = 0.5 - level / 200, 0.5 + level / 200
+    ranks = up_to - below
+    shared = np.clip(np.minimum(up_to, high) - np.maximum(below, low), 0, None) / np.where(ranks > 0, ranks, 1)
+    return np.where(ranks > 0, shared, (low <= below) & (below <= high))
+
+
 def interval_columns(draws: np.ndarray, axis: int | tuple[int, ...], *, prefix: str = "", ranked: bool = False) -> dict:
     """The three of `interval` by name of their column."""
     return {f"{prefix}{end}": v for end, v in zip(ENDS, interval(draws, axis, ranked=ranked), strict=True)}

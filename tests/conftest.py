@@ -43,8 +43,8 @@ def grid(tasks=("all",), sizes=(1e6, 4e6), data=(1e8, 4e8, 1.6e9), rates=7, batc
 
 TRUTH = {
     "optimal_loss": 2.5, "cell_sd_optimal_loss": 0.01, "sharpness_learning_rate": 0.05, "sharpness_batch_size": 0.02,
-    "skew_learning_rate": 0.5, "skew_batch_size": 0.1, "saturation": 2.0, "noise": 0.005, "noise_growth": 0.1,
-    "optimal_loss_coupling": -1.0, "tail": 8.0, "cell_sd_learning_rate": 0.08, "cell_sd_batch_size": 0.08,
+    "skew_learning_rate": 0.5, "skew_batch_size": 0.1, "noise": 0.005, "luck_kept": 0.5, "noise_growth": 0.1,
+    "optimal_loss_coupling": -1.0, "cell_sd_learning_rate": 0.08, "cell_sd_batch_size": 0.08,
     "divergence_threshold": 3.0, "divergence_width": 0.3,
     "exponent_data": 0.45, "exponent_params": 0.05, "log_batch_size": np.log(2.0**15),
     "log_learning_rate": np.log(1e-3), "rate_exponent_params": -0.3, "rate_exponent_data": -0.1,
@@ -52,7 +52,10 @@ TRUTH = {
     "log_peak_rate": np.log(1.5e-3), "exponent_compute": 0.3, "rate_exponent_compute": -0.1,
     "optimal_loss_slope_params": 0.1, "optimal_loss_slope_data": 0.15,
     "optimal_loss_exponent_params": 0.2, "optimal_loss_exponent_data": 0.2,
-    "optimal_loss_bend_params": 0.0, "optimal_loss_bend_data": 0.02,
+    "optimal_loss_bend_params": 0.0, "optimal_loss_bend_data": 0.02, "optimal_loss_early_data": 0.1,
+    "drift_learning_rate_params": 0.02, "drift_learning_rate_data": -0.01, "drift_batch_size_params": -0.02,
+    "drift_batch_size_data": 0.01,
+    "params_sd_learning_rate": 0.05, "params_sd_batch_size": 0.05, "params_sd_optimal_loss": 0.005,
     "sharpness_rate_exponent_params": 0.0, "sharpness_rate_exponent_data": -0.1,
     "sharpness_batch_exponent_params": 0.0, "sharpness_batch_exponent_data": -0.1,
 }  # fmt: skip
@@ -66,7 +69,7 @@ def simulate(law, frame, seed, truth=TRUTH) -> hl.Runs:
     with jax.enable_x64(True):
         # The observed sites are drawn anew: blank losses, no run known to have diverged.
         drawn = Predictive(handlers.uncondition(model.model), known, return_sites=["loss", "diverged"])(
-            jax.random.key(seed), model.design(runs)
+            jax.random.key(seed), model.to_simulate(model.design(runs))
         )
     loss, lost = (np.asarray(drawn[name][0])[: len(runs)] for name in ("loss", "diverged"))
     return hl.Runs.from_frame(frame.assign(loss=loss, diverged=lost.astype(bool)))

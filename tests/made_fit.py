@@ -21,6 +21,8 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
     model = hl.likelihood(law, table)
     design = model.design(table)
     rng, shape, scattered = np.random.default_rng(seed), (2, draws), scattered or {}
+    shared = {f"{name}_sd_{q}": 0.05 for name in design.levels for q in model.shares}
+    truth = {q.name: 0.0 for q in model.parameter_list if q.name.startswith("drift_")} | shared | truth
     p = {q.name: truth[q.name] + scattered.get(q.name, 0.0) * rng.standard_normal(shape) for q in model.parameter_list}
     dims = dict.fromkeys(p, ("chain", "draw"))
     sites = dict(p)
@@ -30,17 +32,28 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
                 sites[f"{q.name}_task"] = np.repeat(p[q.name][..., None], len(table.tasks), axis=-1)
                 sites[f"{q.name}_task_sd"] = np.full(shape, 0.01)
                 dims |= {f"{q.name}_task": ("chain", "draw", "task"), f"{q.name}_task_sd": ("chain", "draw")}
+    for name, level in design.levels.items():
+        for quantity in model.shares:
+            sd = truth[f"{name}_sd_{quantity}"]
+            sites[f"{name}_deviation_{quantity}"] = sd * rng.standard_normal((*shape, len(level)))
+            dims[f"{name}_deviation_{quantity}"] = ("chain", "draw", f"{name}_level")
     cells = len(model.cell_labels(table, design))
     deviating = {"runs": ("learning_rate", "batch_size"), "crossings": ("cell",)}.get(table.kind, ())
     for name in deviating:
         root = np.sqrt(p["cell_sd" if name == "cell" else f"cell_sd_{name}"])[..., None]
         half = root * rng.standard_normal((*shape, cells))
-        sites |= {f"half_deviation_{name}": half, f"deviation_{name}": root * half}
+        shared = sum(sites[f"{of}_deviation_{name}"][..., design.level[of]] for of in design.level if name != "cell")
+        sites |= {f"half_deviation_{name}": half, f"deviation_{name}": shared + root * half}
     if table.kind == "runs":
         wide = {name: v[..., None] for name, v in p.items()}
+        wide |= {
+            f"{of}_deviation_{q}": sites[f"{of}_deviation_{q}"][..., at]
+            for of, at in design.level.items()
+            for q in model.shares
+        }
         drawn = model.draw_cell(wide, design.covariates, rng, np.arange(cells))
         sites["cell_optimal_loss"] = drawn["cell_optimal_loss"]
-    of_cells = [name for name in sites if "deviation" in name or name == "cell_optimal_loss"]
+    of_cells = [n for n in sites if ("deviation" in n and n not in dims) or n == "cell_optimal_loss"]
     dims |= dict.fromkeys(of_cells, ("chain", "draw", "cell"))
     if whole:
         stats = {name: rng.standard_normal(shape) for name in ("energy", "lp", "acceptance_rate")}

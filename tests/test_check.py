@@ -124,7 +124,7 @@ def test_chains_that_never_move_fail_and_raise_nothing(moving, chains):
 
 
 def test_a_parameter_that_is_no_number_fails(moving):
-    lost = check(changed(moving, "posterior", tail=np.nan))
+    lost = check(changed(moving, "posterior", noise=np.nan))
     assert {"R-hat, largest", "ESS bulk, smallest", "ESS tail, smallest"} <= set(lost.failed)
 
 

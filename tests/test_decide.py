@@ -69,7 +69,8 @@ def test_a_choice_on_a_bound_says_so(fit):
 
 
 def test_safe_set(choice):
-    strict, loose = choice.safe_set(regret=0.005), choice.safe_set(regret=0.02)
+    bound = choice.table.loc["recommended", "regret_q90"]
+    strict, loose = (choice.safe_set(regret=factor * bound) for factor in (1.1, 4))
     assert len(strict) < len(loose)
     assert (loose["probability"] >= 0.9).all()
     settings = {tuple(row) for row in loose[["learning_rate", "batch_size"]].to_numpy()}

@@ -28,7 +28,7 @@ def test_every_law_makes_a_full_tree_with_named_dims(recovered):
     tree = fit.tree
     assert set(tree.children) == GROUPS
     dims = {dim for group in tree.children.values() for v in group.data_vars.values() for dim in v.dims}
-    assert dims <= {"chain", "draw", "run", "cell", "task"}
+    assert dims <= {"chain", "draw", "run", "cell", "task", "params_level"}
     assert tree["log_likelihood"]["loss"].dims == ("chain", "draw", "run")
     assert tree["posterior"]["cell_optimal_loss"].dims == ("chain", "draw", "cell")
     assert list(tree["constant_data"]["run"].values) == list(runs.labels)
@@ -86,17 +86,17 @@ def test_same_seed_same_draws_and_provenance(small, fit, rough, capsys):
 def test_a_given_prior_is_used_and_recorded(small, capsys):
     """A prior of the law, and one of the scatter around it; a bar shows how far the sampling is."""
     # Of the families of the defaults, so that no program is compiled anew.
-    priors = {"exponent_data": dist.Normal(0.9, 1e-4), "tail": dist.Gamma(1e6, 1e5)}
+    priors = {"exponent_data": dist.Normal(0.9, 1e-4), "skew_learning_rate": dist.Gamma(1e6, 2e6)}
     fit = hl.fit(hl.laws.StepLaw(), small, seed=0, priors=priors, **FEW | {"progress": True})
     assert "StepLaw" in capsys.readouterr().out
     # Both priors are so narrow that the runs say nothing beside them.
     agree(fit.draws["exponent_data"], 0.9)
-    agree(fit.draws["tail"], 10.0)
+    agree(fit.draws["skew_learning_rate"], 0.5)
     recorded = json.loads(fit.tree.attrs["priors"])
     assert set(recorded) == set(priors)
     assert "0.9" in recorded["exponent_data"]
     assert set(fit.law.priors) == {"exponent_data"}
-    assert set(fit.likelihood.priors) == {"tail"}
+    assert set(fit.likelihood.priors) == {"skew_learning_rate"}
 
 
 def test_model_is_plain_numpyro():

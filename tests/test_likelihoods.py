@@ -20,6 +20,9 @@ from hyperlaw.diagnostics.score_values import score_values
 from hyperlaw.inference.cells import OWN, fitted_cells, new_cell, new_rows, values_at
 from hyperlaw.inference.tree import _programs
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
+from hyperlaw.models.likelihoods.deviations import levelled
+from hyperlaw.models.likelihoods.loss_surface import edges
+from hyperlaw.models.likelihoods.surface import SHARED
 
 LEAST = 1e-4  # a p-value below this is a failure
 DRAWS, MODEL_DRAWS, POINTS = 20_000, 4_000, 8_192
@@ -55,7 +58,8 @@ def double_precision():
 def of_values(kind, *, stretch=1.0, cell_sd=FIXED, correlation=0.0, between=(0.87, 1.2), draws=DRAWS):
     """A fit of measured values with parameters known exactly; `stretch` multiplies every scale of their scatter."""
     law, truth, rows, make, columns = SETUPS[kind]
-    truth = truth | {f"residual_sd_{name}": 0.12 * stretch for name in law.predicts} | {"cell_sd": cell_sd}
+    levels_fixed = {f"{x}_sd_{name}": FIXED for x in levelled(law) for name in law.predicts}
+    truth = truth | levels_fixed | {f"residual_sd_{n}": 0.12 * stretch for n in law.predicts} | {"cell_sd": cell_sd}
     frame = pd.DataFrame(rows)
     unseen = [name for name in law.predicts if name not in frame]
     table = make(frame.assign(**dict.fromkeys(unseen, 1.0)))
@@ -150,8 +154,8 @@ def parameters_alone(fit, draws):
 
 
 def modelled(fit, draws=MODEL_DRAWS, seed=0):
-    """What the model itself draws for every row, in its unit, cells drawn anew: shape (draw, row)."""
-    design = fit.likelihood.design(fit.table)
+    """What the model itself draws for every row, in its unit, cells and levels drawn anew: shape (draw, row)."""
+    design = fit.likelihood.to_simulate(fit.likelihood.design(fit.table))
     key = jax.random.key(seed)
     drawn = _programs(fit.likelihood.bare).predictive(key, parameters_alone(fit, draws), design)
     return {name: np.asarray(value) for name, value in drawn.items()}
@@ -246,7 +250,7 @@ def of_runs(stretch=1.0, draws=DRAWS, **fixed):
     return made_fit(hl.laws.StepLaw(), runs, truth, draws=draws)
 
 
-CELLS_FIXED = dict.fromkeys(("cell_sd_learning_rate", "cell_sd_batch_size", "cell_sd_optimal_loss"), FIXED)
+CELLS_FIXED = {f"{of}_sd_{name}": FIXED for of in ("cell", "params") for name in SHARED}
 RUNS = (2, 43, 119)
 
 
@@ -257,17 +261,31 @@ def predicted_run(fit, row):
     return draws["loss"].values.ravel(), draws["diverge"].values.ravel()
 
 
+def density_of_run(fit, row, loss, lost, edge=np.inf):
+    """The model's log density of one run that has each of some losses, or diverged; losses are read at the edge."""
+    design, sites = copies(fit, row, len(loss))
+    changed = design._replace(loss=np.minimum(loss, edge), diverged=lost, edge=np.full(len(loss), edge))
+    return np.asarray(_programs(fit.likelihood.bare).densities(sites, changed)[0][0])
+
+
 @pytest.mark.parametrize("row", RUNS)
 def test_predicted_losses_follow_the_density_of_the_model(row):
     fit, wrong = of_runs(**CELLS_FIXED), of_runs(1.1, **CELLS_FIXED)
     loss, diverge = predicted_run(fit, row)
     values = reach(loss, -np.inf, np.inf)
-    given = Distribution(values, log_density(fit, row, loss=values, diverged=np.zeros(POINTS)))
-    lost = float(np.exp(log_density(fit, row, loss=np.zeros(64), diverged=np.ones(64)))[0])
+    given = Distribution(values, density_of_run(fit, row, values, np.zeros(POINTS)))
+    lost = float(np.exp(density_of_run(fit, row, np.zeros(64), np.ones(64)))[0])
     assert given.total + lost == pytest.approx(1, abs=1e-5)
     np.testing.assert_allclose(diverge, lost, rtol=1e-5)
     design, sites = copies(fit, row, POINTS)
+    design = fit.likelihood.to_simulate(design)
     simulated = _programs(fit.likelihood.bare).predictive(jax.random.key(1), sites, design)
+    # Read at an edge, a loss has the probability of all that lies beyond.
+    edge = float(np.quantile(loss, 0.7))
+    below = values[:-2][values[:-2] < edge]
+    values = np.append(below, [-np.inf, edge])
+    read = Distribution(values, density_of_run(fit, row, values, np.zeros(len(values)), edge))
+    assert read.at_ends[1] / read.total == pytest.approx(0.3, abs=0.02)
     assert given.fits(loss)
     assert given.fits(np.asarray(simulated["loss"])[0])
     assert not given.fits(predicted_run(wrong, row)[0])
@@ -298,7 +316,9 @@ def test_the_density_of_a_run_in_a_fitted_cell_is_that_of_the_model():
     lost = np.arange(len(frame)) % 7 == 0
     p, x = fitted_cells(fit)
     design = fit.likelihood.design(fit.table)
-    losses = np.where(lost, np.nan, frame["loss"] + 2.6 + 0.01 * np.arange(len(frame)))
+    losses = np.where(lost, np.nan, frame["loss"] + 2.6 + 0.002 * np.arange(len(frame)))
+    edge = edges(frame.assign(loss=losses), float(design.window))
+    assert (losses[~lost] > edge[~lost]).any()
     changed = fit.likelihood.with_measured(design, {"loss": losses, "diverged": lost})
     sites = {name: value.values[0] for name, value in fit.draws.items()}
     rows = np.asarray(_programs(fit.likelihood.bare).densities(sites, changed)[0])
@@ -307,4 +327,4 @@ def test_the_density_of_a_run_in_a_fitted_cell_is_that_of_the_model():
         logs = (np.log(runs[name].to_numpy()) for name in ("learning_rate", "batch_size"))
         run = fit.surface.run_loss(of_cell, {name: value[cell] for name, value in x.items()}, *logs)
         here = np.flatnonzero(frame["cell"] == cell)
-        np.testing.assert_allclose(run.log_density(losses[here]), rows[:, here], rtol=1e-9)
+        np.testing.assert_allclose(run.log_density(losses[here], edge[here]), rows[:, here], rtol=1e-9)

@@ -16,6 +16,7 @@ from hyperlaw.data.table import TABLES
 from hyperlaw.models.law import LAWS
 from hyperlaw.models.law import RESERVED as REFUSED
 from hyperlaw.models.likelihoods.base import BLOCK, LIKELIHOODS
+from hyperlaw.models.likelihoods.deviations import drift_parameters, levelled
 
 RESERVED = {"alpha", "model", "sample", "column", "ci_bound", "row", "cell", "task"}
 MODELS = [(name, kind) for name, law in LAWS.items() for kind in law.tables]
@@ -93,7 +94,9 @@ def test_parameter_table_is_complete(model):
     assert scatter == {p.name for p in model.scatter_parameters}
     if not model.prices_settings:
         of_cells = {"cell_sd"} if isinstance(model, hl.CrossingValues) else set()
-        assert scatter == {f"residual_sd_{name}" for name in model.law.predicts} | of_cells
+        drifts = {p.name for p in drift_parameters(model.law, model.law.predicts)}
+        shared = {f"{x}_sd_{name}" for name in model.law.predicts for x in levelled(model.law)}
+        assert scatter == {f"residual_sd_{name}" for name in model.law.predicts} | of_cells | drifts | shared
         return
     for name in model.law.covariates:
         assert {f"optimal_loss_{of}_{name}" for of in ("slope", "exponent", "bend")} <= scatter

@@ -87,7 +87,7 @@ def test_outcomes_and_their_density_agree(made, several):
     assert np.isnan(loss).mean() == pytest.approx(expit(-1.0), abs=0.01)
     density = risky.log_likelihood(2, np.array([np.nan, 2.5]))
     assert density[0] == pytest.approx(np.log(expit(-1.0)))
-    expected = student_t.logpdf(2.5, run.tail[:, 0], run.location[:, 2], run.scale[:, 2]) + np.log(expit(1.0))
+    expected = student_t.logpdf(2.5, 4.0, run.location[:, 2], run.scale[:, 2]) + np.log(expit(1.0))
     assert density[1] == pytest.approx(expected)
 
 

@@ -117,28 +117,28 @@ def test_a_prior_that_cannot_be_stored_is_refused(model, kind):
 
 def test_replaced_prior_shows_in_the_table(model):
     name = model.law.own_parameters[0].name
-    other = model.with_priors({name: dist.Normal(0.25, 0.125), "tail": dist.Gamma(8.0, 2.0)})
+    other = model.with_priors({name: dist.Normal(0.25, 0.125), "skew_learning_rate": dist.Gamma(8.0, 2.0)})
     assert other.parameters.loc[name, "prior"] == "Normal(loc=0.25, scale=0.125)"
-    assert other.parameters.loc["tail", "prior"] == "Gamma(concentration=8, rate=2)"
-    rest = [p for p in model.parameters.index if p not in (name, "tail")]
+    assert other.parameters.loc["skew_learning_rate", "prior"] == "Gamma(concentration=8, rate=2)"
+    rest = [p for p in model.parameters.index if p not in (name, "skew_learning_rate")]
     pd.testing.assert_frame_equal(other.parameters.loc[rest], model.parameters.loc[rest])
     assert "Normal(loc=0.25" not in model.parameters.loc[name, "prior"]
     assert type(other) is type(model)
 
 
 def test_replaced_priors_add_up_and_the_last_wins(model):
-    first = model.with_priors({"tail": dist.Gamma(8.0, 2.0), "noise": dist.LogNormal(-5.0, 1.0)})
-    second = first.with_priors({"tail": dist.Gamma(9.0, 2.0)})
-    assert second.parameters.loc["tail", "prior"] == "Gamma(concentration=9, rate=2)"
+    first = model.with_priors({"skew_learning_rate": dist.Gamma(8.0, 2.0), "noise": dist.LogNormal(-5.0, 1.0)})
+    second = first.with_priors({"skew_learning_rate": dist.Gamma(9.0, 2.0)})
+    assert second.parameters.loc["skew_learning_rate", "prior"] == "Gamma(concentration=9, rate=2)"
     assert second.parameters.loc["noise", "prior"] == "LogNormal(loc=-5, scale=1)"
 
 
 def test_replaced_priors_reach_the_model(model):
     runs = hl.Runs.from_frame(grid(rates=3, batches=2))
     own = model.law.own_parameters[0].name
-    narrow = model.with_priors({"tail": dist.Uniform(7.0, 7.001), own: dist.Normal(0.25, 1e-9)})
+    narrow = model.with_priors({"skew_learning_rate": dist.Uniform(7.0, 7.001), own: dist.Normal(0.25, 1e-9)})
     trace = numpyro.handlers.trace(numpyro.handlers.seed(narrow.model, 0)).get_trace(narrow.design(runs))
-    assert 7.0 <= trace["tail"]["value"] <= 7.001
+    assert 7.0 <= trace["skew_learning_rate"]["value"] <= 7.001
     assert trace[own]["value"] == pytest.approx(0.25, abs=1e-7)
 
 
@@ -232,7 +232,12 @@ def test_positive_priors_are_taken(model, prior):
 
 @pytest.mark.parametrize(
     ("name", "how"),
-    [("tail", "shared"), ("log_batch_size", "half"), ("nothing", "shared"), ("tail", "separate")],
+    [
+        ("skew_learning_rate", "shared"),
+        ("log_batch_size", "half"),
+        ("nothing", "shared"),
+        ("skew_learning_rate", "separate"),
+    ],
 )
 def test_a_pooling_that_cannot_be_is_refused(model, name, how):
     several = [p.name for p in model.parameter_list if p.group_sd is not None]

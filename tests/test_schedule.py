@@ -5,6 +5,7 @@ from made_fit import REASON, made_fit
 
 import hyperlaw as hl
 from hyperlaw.inference.example import example
+from hyperlaw.models.likelihoods.deviations import drift
 
 LAW = hl.laws.TimeTransfer()
 END = {"params": 4e6, "data": 1.6e10}
@@ -26,7 +27,8 @@ def critical(fit, data, p=TRUTH):
 
 
 def test_known_law_doubles_where_the_critical_batch_does(runs):
-    known = TRUTH | {"cell_sd_batch_size": 1e-9, "cell_sd_learning_rate": 1e-9}
+    still = {name: 0.0 for name in TRUTH if name.startswith("drift_")}
+    known = TRUTH | still | {f"{of}_sd_{n}": 1e-9 for of in ("cell", "params") for n in ("batch_size", "learning_rate")}
     fit = made_fit(LAW, runs, known, draws=50)
     found = schedule(fit, END, batch_size=2.0**15)
     table = found.table
@@ -70,7 +72,7 @@ def test_a_critical_batch_that_falls_is_never_reached(runs):
 def test_of_optima_whose_batch_size_is_given():
     """The batch size of the target is then that of the schedule, row by row: the end of the run gives none."""
     table = hl.Optima.example(["batch_size", "params", "data"], ["learning_rate"])
-    scatter = {"residual_sd_learning_rate": 0.05, "residual_sd_batch_size": 0.05}
+    scatter = {"residual_sd_learning_rate": 0.05, "residual_sd_batch_size": 0.05, "params_sd_learning_rate": 1e-9}
     fit = made_fit(LAW, table, TRUTH | scatter, draws=50)
     at = {"params": 1e6, "data": 64 * float(np.exp(fit.pivot["data"])), "task": table.tasks[0]}
     found = schedule(fit, at, batch_size=float(critical(fit, at["data"])) / 5).table
@@ -79,7 +81,7 @@ def test_of_optima_whose_batch_size_is_given():
     for _, row in found.iterrows():
         at_batch = at | {"data": row["median"], "batch_size": row["batch_size"]}
         x = {name: np.log(at_batch[name]) - fit.pivot[name] for name in LAW.covariates}
-        rate = float(LAW.log_learning_rate(TRUTH, x, np.log(row["batch_size"])))
+        rate = float(LAW.log_learning_rate(TRUTH, x, np.log(row["batch_size"]))) + drift(TRUTH, "learning_rate", x)
         assert row["learning_rate_median"] == pytest.approx(np.exp(rate), rel=1e-5)
     with pytest.raises(ValueError, match="at must not give batch_size, which changes along the run"):
         schedule(fit, at | {"batch_size": 8.0}, batch_size=8.0)

@@ -144,7 +144,7 @@ def test_rows_of_a_decision(answer, pooled):
     assert list(rows.index) == [
         "as fitted", "prior x 0.8", "prior x 1.25", "likelihood x 0.8", "likelihood x 1.25", "refit to all runs",
         "without task adam", "without task lion", "without task sgd", "without params 1e+06", "without params 4e+06",
-        "without data 1e+08", "without data 4e+08", "without data 1.6e+09",
+        "without data 1e+08", "without data 4e+08", "without data 1.6e+09", "window x 0.5", "window x 2",
     ]  # fmt: skip
     assert list(answer.table.index) == ["ln learning_rate", "ln batch_size", "loss"]
     first = rows.iloc[0]
@@ -161,8 +161,8 @@ def test_rows_of_a_decision(answer, pooled):
     for name in ("learning_rate", "batch_size"):
         assert np.allclose(rows[f"octaves_{name}"], np.log2(rows[name] / first[name]))
     assert np.allclose(rows["regret_added"], rows["regret_mean"] - first["regret_mean"])
-    assert rows["pareto_k"].notna().tolist() == [False] + 4 * [True] + 9 * [False]
-    assert rows["divergences"].notna().tolist() == 5 * [False] + 9 * [True]
+    assert rows["pareto_k"].notna().tolist() == [False] + 4 * [True] + 11 * [False]
+    assert rows["divergences"].notna().tolist() == 5 * [False] + 11 * [True]
     assert rows.loc["without params 1e+06", "note"].startswith("one value of params is left: its exponents come from")
     assert (rows["regret_mean"] > 0).all()
 
@@ -220,7 +220,7 @@ def test_a_task_left_out_is_drawn_from_the_population(pooled, monkeypatch):
     monkeypatch.setattr(module, "_parts", lambda fit: [("without task sgd", fit.runs.frame["task"] != "sgd")])
     kept = []
     monkeypatch.setattr(module, "refit", lambda *a, again=module.refit, **k: kept.append(again(*a, **k)) or kept[-1])
-    (row,) = module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=7)
+    row = next(module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=7))
     assert row["change"] == "without task sgd"
     assert row["learning_rate"] > 0
     assert kept[0].seed == 7
@@ -241,17 +241,17 @@ def test_equal_seeds_agree_and_other_seeds_do_not(pooled):
 
 def test_chains_that_disagree_or_stand_still_are_noted(pooled):
     assert module._loose(pooled) == []
-    tail = pooled.tree["posterior"]["tail"]
-    for values, text in ((tail + 100 * tail["chain"], "its chains disagree"), (0 * tail, "R-hat nan")):
+    skew = pooled.tree["posterior"]["skew_learning_rate"]
+    for values, text in ((skew + 100 * skew["chain"], "its chains disagree"), (0 * skew, "R-hat nan")):
         tree = pooled.tree.copy()
-        tree["posterior"] = tree["posterior"].to_dataset().assign(tail=values)
+        tree["posterior"] = tree["posterior"].to_dataset().assign(skew_learning_rate=values)
         assert text in module._loose(hl.Fit(pooled.likelihood, pooled.runs, tree, pooled.pivot))[0]
 
 
 def test_too_few_cells_are_listed_and_not_refitted(pooled, monkeypatch):
     one = ("without most", pooled.runs.frame["cell"] == 0)
     monkeypatch.setattr(module, "_parts", lambda fit: [one])
-    (row,) = module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=0)
+    row = next(module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=0))
     assert row == {"change": "without most", "note": "not refitted: fewer than two cells with a loss are left"}
     fitted = {"change": "as fitted", "learning_rate": 1e-3, "batch_size": 3e4, "pareto_k": 0.1, "divergences": 0}
     rows = module._priced(pooled, LARGE, pd.DataFrame([fitted, row]).set_index("change"))

@@ -71,8 +71,8 @@ def test_bowl_has_finite_gradients():
     assert jax.grad(bowl)(1.5, 0.0) == pytest.approx(3.0)
 
 
-def trend(x, exponent=0.3, coupling=0.0, bend=0.0):
-    p = {"optimal_loss": 2.0, "optimal_loss_coupling": coupling}
+def trend(x, exponent=0.3, coupling=0.0, bend=0.0, early=0.0):
+    p = {"optimal_loss": 2.0, "optimal_loss_coupling": coupling, "optimal_loss_early_data": early}
     for name in ("params", "data"):
         p |= {f"optimal_loss_{what}_{name}": v for what, v in (("slope", 0.1), ("exponent", exponent), ("bend", bend))}
     return optimal_loss_trend(p, x)
@@ -101,6 +101,21 @@ def test_bend_changes_how_the_trend_levels_off():
             assert slope(x, bend) == pytest.approx(-0.1 * np.exp(-0.3 * x - bend * x**2 / 2), rel=1e-4)
 
 
+def test_an_early_exponent_returns_to_the_later_one():
+    def slope(x):
+        return float(jax.grad(lambda t: trend({"params": 0.0, "data": t}, early=0.5))(x))
+
+    def exponent(x):
+        return -(np.log(-slope(x + 1e-3)) - np.log(-slope(x - 1e-3))) / 2e-3
+
+    assert slope(0.0) == pytest.approx(-0.1)
+    assert exponent(0.0) == pytest.approx(0.3 - 0.5 / 2, abs=1e-3)
+    assert exponent(-6.0) == pytest.approx(0.3 - 0.5, abs=2e-3)
+    assert exponent(4.0) == pytest.approx(0.3, abs=0.02)
+    # Sizes do not grow in training: they have no early phase.
+    assert trend({"params": 3.0, "data": 0.0}, early=0.5) == trend({"params": 3.0, "data": 0.0})
+
+
 def test_coupling_bends_the_trend_where_both_scales_move():
     both, neither = {"params": 1.0, "data": 2.0}, {"params": 0.0, "data": 2.0}
     fall = {name: 0.1 * (1 - np.exp(-0.3 * both[name])) / 0.3 for name in both}
@@ -124,13 +139,15 @@ def test_coupling_of_kaplans_form():
 
 CELL = TRUTH | {"deviation_learning_rate": 0.2, "deviation_batch_size": -0.3, "cell_optimal_loss": 2.1}
 X = {"params": 0.7, "data": -0.4}
+DRIFT = {q: sum(CELL[f"drift_{q}_{c}"] * X[c] ** 2 / 2 for c in X) for q in ("learning_rate", "batch_size")}
 OFF = [(0.0, 0.0), (1.5, 0.0), (-2.0, 1.0), (0.5, -3.0), (6.0, 6.0)]
 
 
 def best(law):
-    """Best learning rate and batch size of a cell, natural logs: the law's where the cell does not deviate."""
+    """Best learning rate and batch size of a cell, natural logs: the law's with drift, where it does not deviate."""
     batch = law.log_batch_size(CELL, X)
-    return float(law.log_learning_rate(CELL, X, batch)) + 0.2, float(batch) - 0.3
+    rate = float(law.log_learning_rate(CELL, X, batch)) + DRIFT["learning_rate"] + 0.2
+    return rate, float(batch) + DRIFT["batch_size"] - 0.3
 
 
 @pytest.fixture(params=RUNS_LAWS)
@@ -146,43 +163,46 @@ def test_a_cell_deviates_along_the_ridge_of_its_law(law):
     slope = jax.grad(lambda r, b: excess_loss(law, CELL, X, r, b)[0], (0, 1))(rate, batch)
     np.testing.assert_allclose(slope, 0, atol=1e-12)
     # At another batch size the best learning rate is that of the law, moved with the cell.
-    moved = float(law.log_learning_rate(CELL, X, batch + 1.0 + 0.3)) + 0.2
+    along = batch + 1.0 + 0.3 - DRIFT["batch_size"]
+    moved = float(law.log_learning_rate(CELL, X, along)) + DRIFT["learning_rate"] + 0.2
     assert float(excess_loss(law, CELL, X, moved, batch + 1.0)[1]) == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(("u", "v"), OFF)
 def test_a_run_is_its_equations(law, u, v):
     _, batch = best(law)
-    ridge = float(law.log_learning_rate(CELL, X, batch + v + 0.3)) + 0.2
+    along = batch + v + 0.3 - DRIFT["batch_size"]
+    ridge = float(law.log_learning_rate(CELL, X, along)) + DRIFT["learning_rate"] + 0.2
     run = run_loss(law, CELL, X, ridge + u, batch + v)
     sharp = [CELL[f"sharpness_{of}"] for of in ("learning_rate", "batch_size")]
     sharp = [k * np.exp(sum(CELL[f"sharpness_{of}_exponent_{c}"] * X[c] for c in X))
              for k, of in zip(sharp, ("rate", "batch"), strict=True)]  # fmt: skip
-    raw = sharp[0] * closed_form(u, CELL["skew_learning_rate"]) + sharp[1] * closed_form(v, CELL["skew_batch_size"])
-    excess = raw / (1 + raw / CELL["saturation"])
-    assert excess < CELL["saturation"]
+    excess = sharp[0] * closed_form(u, CELL["skew_learning_rate"]) + sharp[1] * closed_form(v, CELL["skew_batch_size"])
     assert float(run.excess) == pytest.approx(excess, abs=1e-9)
     assert float(run.location) == pytest.approx(2.1 + excess)
     assert float(run.scale) == pytest.approx(np.hypot(CELL["noise"], CELL["noise_growth"] * excess))
-    assert float(run.tail) == CELL["tail"]
     assert float(run.logit) == pytest.approx((u - CELL["divergence_threshold"]) / CELL["divergence_width"])
 
 
 def test_the_density_of_a_run_holds_its_divergence():
-    run = RunLoss(excess=0.5, location=2.5, scale=0.1, tail=5.0, logit=np.array([-9.0, -1.0, 2.0]))
+    run = RunLoss(excess=0.5, location=2.5, scale=0.1, logit=np.array([-9.0, -1.0, 2.0]))
     lost = 1 / (1 + np.exp(-run.logit))
     np.testing.assert_allclose(run.log_density(jnp.full(3, np.nan)), np.log(lost))
-    measured = scipy.stats.t(5.0, 2.5, 0.1).logpdf(2.7)
+    measured = scipy.stats.t(4.0, 2.5, 0.1).logpdf(2.7)
     np.testing.assert_allclose(run.log_density(jnp.full(3, 2.7)), measured + np.log1p(-lost))
     np.testing.assert_allclose(np.exp(run.diverged.log_prob(1)), lost)
     assert run.placed(np.array([-2.0, 0.0, 1.0])) == pytest.approx([2.3, 2.5, 2.6])
-    slopes = jax.grad(lambda s: RunLoss(0.5, 2.5, s, 5.0, 1.0).log_density(jnp.array([np.nan, 2.7])).sum())(0.1)
+    beyond = scipy.stats.t(4.0, 2.5, 0.1).logsf(2.6)
+    for loss in (2.6, 2.7, 9.0):
+        np.testing.assert_allclose(run.log_density(jnp.full(3, loss), 2.6), beyond + np.log1p(-lost))
+    np.testing.assert_allclose(run.log_density(jnp.full(3, 2.5), 2.6), run.log_density(jnp.full(3, 2.5)))
+    slopes = jax.grad(lambda s: RunLoss(0.5, 2.5, s, 1.0).log_density(jnp.array([np.nan, 2.7])).sum())(0.1)
     assert np.isfinite(slopes)
 
 
 BENT = {
     "optimal_loss_exponent_params": 0.3, "optimal_loss_bend_params": 0.1, "optimal_loss_exponent_data": 0.5,
-    "optimal_loss_bend_data": 0.1,
+    "optimal_loss_bend_data": 0.1, "optimal_loss_early_data": 0.0,
 }  # fmt: skip
 
 

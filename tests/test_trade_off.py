@@ -14,7 +14,7 @@ CURVE = {"log_least_steps": np.log(LEAST), "log_critical_batch": np.log(CRITICAL
 def known(law, width=0.0, **more):
     """A fit whose posterior is laid by hand: every curve has these steps and critical batch size."""
     table = example(law)
-    rest = dict.fromkeys((p.name for p in hl.likelihood(law, table).parameter_list), 0.05)
+    rest = {p.name: 0.0 if p.name.startswith("drift_") else 0.05 for p in hl.likelihood(law, table).parameter_list}
     return made_fit(law, table, rest | CURVE | more, scattered={"log_critical_batch": width}, draws=200)
 
 

@@ -21,7 +21,10 @@ LIMITS = ("shared", "partial", "separate")
 
 def test_pooling_makes_the_sites_that_it_says():
     names = {how: set(map(str, of_budgets(how).draws.data_vars)) for how in LIMITS}
-    own, by_task = {"log_utd", "exponent_budget", "residual_sd_utd"}, {"log_utd_task", "exponent_budget_task"}
+    own, by_task = (
+        {"log_utd", "exponent_budget", "residual_sd_utd", "drift_utd_budget"},
+        {"log_utd_task", "exponent_budget_task"},
+    )
     assert names["shared"] == own
     assert names["separate"] == own | by_task
     assert names["partial"] == own | by_task | {f"{name}_sd" for name in by_task}

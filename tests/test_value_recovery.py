@@ -106,9 +106,10 @@ def test_drawn_learning_rates_follow_the_batch_sizes_drawn_beside_them(value_fit
         drawn = found.tree["posterior_predictive"][name].values
         gaps[name] = (drawn - centre[:, :: centre.shape[1] // drawn.shape[1]])[..., open_]
     error = 0.1**2
-    scatter = {n: float((found.draws[f"residual_sd_{n}"] ** 2).mean()) for n in gaps}
+    step = found.draws.sizes["draw"] // gaps["batch_size"].shape[1]
+    scatter = {n: found.draws[f"residual_sd_{n}"].values[:, ::step] ** 2 for n in gaps}
     expected = 0.6 * error / np.sqrt((error + scatter["learning_rate"]) * (error + scatter["batch_size"]))
-    assert expected > 0.4
+    assert expected.mean() > 0.4
     # Student's t has heavy tails: correlated are the signs, whose share that agree says what the correlation is.
     same = np.sign(gaps["learning_rate"]) == np.sign(gaps["batch_size"])
-    agree(same.mean(-1), 0.5 + np.arcsin(expected) / np.pi)
+    agree(same.mean(-1) - np.arcsin(expected) / np.pi, 0.5)

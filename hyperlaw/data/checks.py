@@ -110,6 +110,25 @@ def text(values: pd.Series, column: str) -> pd.Series:
     return values.astype(str)
 
 
+def one_run(table: pd.DataFrame, scales: list[str], column: str) -> pd.Series:
+    """Numbers of runs; rows of one run must differ in the data alone."""
+    unique = table["run"].reset_index(drop=True)
+    if unique.isna().any():
+        raise ValueError(
+            f"column {column!r} must name a run in every row, but names none in {_rows(unique.isna(), unique)}."
+        )
+    same = ["task", "learning_rate", "batch_size", "seed", *(name for name in scales if name != "data")]
+    several = table.groupby("run", sort=False)[same].nunique()
+    if (several > 1).any(axis=None):
+        run = several.index[(several > 1).any(axis=1)][0]
+        names = ", ".join(several.columns[several.loc[run] > 1])
+        raise ValueError(
+            f"rows of one run must differ in data alone, but run {run} (column {column!r}) has several values of "
+            f"{names}. Name the column that tells runs apart, or none."
+        )
+    return pd.Series(pd.factorize(table["run"])[0], table.index)
+
+
 def batch_unit(table: pd.DataFrame, unit: float | None) -> float:
     """Data points in one unit of batch size; batches and data must then be in the same unit."""
     factor = 1.0 if unit is None else unit

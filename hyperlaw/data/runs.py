@@ -26,8 +26,8 @@ class Runs(Table):
     ----------
     frame
         Columns `learning_rate`, `batch_size` (data points a step), the scales that were given
-        (`params`, `width`, `data`, `utd`), `task`, `seed`, `loss` (NaN where diverged), `diverged`,
-        `cell` (integer), in the order and with the index of the table they came from. A copy.
+        (`params`, `width`, `data`, `utd`), `task`, `seed`, `run` where it was given, `loss` (NaN where diverged),
+        `diverged`, `cell` (integer), in the order and with the index of the table they came from. A copy.
     """
 
     kind: ClassVar[str] = "runs"
@@ -47,6 +47,7 @@ class Runs(Table):
         utd: str | None = None,
         task: str | None = None,
         seed: str | None = None,
+        run: str | None = None,
         diverged: str | None = None,
     ) -> "Runs":
         """Read runs from a DataFrame, naming the columns that hold each quantity.
@@ -73,6 +74,9 @@ class Runs(Table):
             and one task, "all", when absent.
         seed
             Column of seeds; looked for under its own name.
+        run
+            Column that says which rows are one run, read at several values of `data`; looked for under its own name.
+            Such rows share their luck. Left out, every row is a run of its own.
         diverged
             Column of booleans that marks further diverged runs; looked for under its own name.
 
@@ -89,13 +93,16 @@ class Runs(Table):
         """
         required = {"learning_rate": learning_rate, "batch_size": batch_size, "loss": loss}
         optional = {
-            "data": data, "params": params, "width": width, "utd": utd, "task": task, "seed": seed, "diverged": diverged
+            "data": data, "params": params, "width": width, "utd": utd, "task": task, "seed": seed, "run": run,
+            "diverged": diverged,
         }  # fmt: skip
         table, found = read(frame, required, optional)
         positive(table, found, [*HYPERPARAMETERS, *RUN_SCALES])
         scales = [word for word in RUN_SCALES if word in table]
         table["loss"] = checks.numbers(table["loss"], found["loss"])
         table["seed"] = checks.whole_numbers(table["seed"], found["seed"]) if "seed" in table else 0
+        if "run" in table:
+            table["run"] = checks.one_run(table, scales, found["run"])
         marked = checks.booleans(table["diverged"], found["diverged"]) if "diverged" in table else False
         table["diverged"] = ~np.isfinite(table["loss"]) | marked
         table.loc[table["diverged"], "loss"] = np.nan
@@ -103,7 +110,8 @@ class Runs(Table):
         table["batch_size"] *= checks.batch_unit(table, batch_unit)
         table["cell"] = table.groupby(["task", *scales], sort=True).ngroup()
         checks.sweep(table, scales)
-        return cls(table[[*HYPERPARAMETERS, *scales, "task", "seed", "loss", "diverged", "cell"]])
+        of_run = ["run"] if "run" in table else []
+        return cls(table[[*HYPERPARAMETERS, *scales, "task", "seed", *of_run, "loss", "diverged", "cell"]])
 
     @classmethod
     def from_csv(
@@ -120,12 +128,13 @@ class Runs(Table):
         utd: str | None = None,
         task: str | None = None,
         seed: str | None = None,
+        run: str | None = None,
         diverged: str | None = None,
     ) -> "Runs":
         """Read runs from a CSV file; arguments and errors as in `from_frame`."""
         return cls.from_frame(
             pd.read_csv(path), learning_rate=learning_rate, batch_size=batch_size, batch_unit=batch_unit, loss=loss,
-            data=data, params=params, width=width, utd=utd, task=task, seed=seed, diverged=diverged,
+            data=data, params=params, width=width, utd=utd, task=task, seed=seed, run=run, diverged=diverged,
         )  # fmt: skip
 
     @classmethod
@@ -143,12 +152,13 @@ class Runs(Table):
         utd: str | None = None,
         task: str | None = None,
         seed: str | None = None,
+        run: str | None = None,
         diverged: str | None = None,
     ) -> "Runs":
         """Read runs from a Parquet file; arguments and errors as in `from_frame`."""
         return cls.from_frame(
             pd.read_parquet(path), learning_rate=learning_rate, batch_size=batch_size, batch_unit=batch_unit, loss=loss,
-            data=data, params=params, width=width, utd=utd, task=task, seed=seed, diverged=diverged,
+            data=data, params=params, width=width, utd=utd, task=task, seed=seed, run=run, diverged=diverged,
         )  # fmt: skip
 
     @classmethod

@@ -10,6 +10,7 @@ from hyperlaw.decision.constraints import OneOf
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
 from hyperlaw.diagnostics.check import Status
+from hyperlaw.models.likelihoods.surface import GIVEN
 from hyperlaw.risk import CVaR, Mean, Risk
 
 ATTITUDES: dict[str, Risk] = {"the average": Mean(), "the worst tenth of the draws": CVaR(0.9)}
@@ -35,11 +36,15 @@ def explain(choice: Decided) -> str:
 def _setting(choice: Decided) -> list[str]:
     row, reuse = choice.table.loc["recommended"], choice.table.loc["reuse_best"]
     rate, batch = (choice.intervals.loc[name] for name in HYPERPARAMETERS)
+    best = f"With 90 % probability the best learning rate lies between {rate['lower']:.2g} and {rate['upper']:.2g}"
+    if _given(choice):
+        best += ". The batch size is the one that was used: a sweep without others says nothing of the best batch size."
+    else:
+        best += f", and the best batch size between {batch['lower']:.2g} and {batch['upper']:.2g}."
     return [
         f"For {_target(choice.at)}, set learning_rate = {_value(choice, 'learning_rate')} and "
         f"batch_size = {_value(choice, 'batch_size')} data points.",
-        f"With 90 % probability the best learning rate lies between {rate['lower']:.2g} and {rate['upper']:.2g}, "
-        f"and the best batch size between {batch['lower']:.2g} and {batch['upper']:.2g}.",
+        best,
         f"This setting is expected to lose {_nats(row['regret_mean'])} against the best possible one, and "
         f"with 90 % probability no more than {_nats(row['regret_q90'])}; it minimises {choice.risk}.",
         f"Reusing the best of the largest small runs (learning_rate {reuse['learning_rate']:.2g}, "
@@ -49,11 +54,17 @@ def _setting(choice: Decided) -> list[str]:
     ]
 
 
+def _given(choice: Decided) -> bool:
+    """Whether the batch size is given, since no cell tried several."""
+    return choice.parts[0].p.get(GIVEN) is not None
+
+
 def _being_wrong(choice: Decided) -> list[str]:
-    """Half and twice each hyperparameter, the other as chosen."""
+    """Half and twice each hyperparameter that was tried at several values, the other as chosen."""
+    asked = HYPERPARAMETERS[:1] if _given(choice) else HYPERPARAMETERS
     rows = {
         (name, factor): choice.setting | {name: choice.setting[name] * factor}
-        for name in HYPERPARAMETERS
+        for name in asked
         for factor in (0.5, 2.0)
     }
     table, _ = price_table(pd.DataFrame(rows).T, choice.priced, choice.risk)
@@ -61,6 +72,7 @@ def _being_wrong(choice: Decided) -> list[str]:
     said = [
         f"half the {words} would be expected to lose {_nats(cost[name, 0.5])}, and twice {_nats(cost[name, 2.0])}"
         for name, words in (("learning_rate", "learning rate"), ("batch_size", "batch size"))
+        if name in asked
     ]
     return [f"If it is set wrong: {'; '.join(said)}."]
 
@@ -140,9 +152,10 @@ def _target(at: dict[str, Any]) -> str:
 
 
 def _value(choice: Decided, name: str) -> str:
-    """A chosen value to a twentieth of its interval's width; in full where only some values are allowed."""
+    """A chosen value to a twentieth of its interval's width; in full where it is given or only some are allowed."""
     value = choice.setting[name]
-    if any(isinstance(c, OneOf) and c.quantity == name for c in choice.subject_to):
+    given = name == "batch_size" and _given(choice)
+    if given or any(isinstance(c, OneOf) and c.quantity == name for c in choice.subject_to):
         return f"{value:.10g}"
     width = choice.intervals.loc[name, "upper"] - choice.intervals.loc[name, "lower"]
     return f"{value:.{max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2)}g}"

@@ -11,7 +11,7 @@ from hyperlaw.inference.cells import NewCell, new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.law import OptimumLaw
 from hyperlaw.models.likelihoods.base import Arrays
-from hyperlaw.models.likelihoods.surface import standard_noise
+from hyperlaw.models.likelihoods.censored_student_t import standard_noise
 from hyperlaw.streams import generator
 
 WEIGHTS = ("stacking", "scale", "equal")
@@ -54,7 +54,7 @@ def part(name: str, fit: Posterior, at: At) -> tuple[Part, NewCell]:
     """All draws of a fit at a target; errors as for `predict`."""
     cell = new_cell(fit, at)
     p = {key: np.ravel(value) for key, value in cell.p.items()}
-    noise = standard_noise(p["tail"], fit.rng("run noise"), p["tail"].shape)
+    noise = standard_noise(fit.rng("run noise"), p["noise"].shape)
     return Part(name, fit.surface.law.bare, p, cell.x, fit.surface.optimum(p, cell.x), noise), cell
 
 

@@ -24,7 +24,8 @@ from hyperlaw.inference.cells import NewCell, fitted_cells, new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.law import OptimumLaw
 from hyperlaw.models.likelihoods.base import Arrays
-from hyperlaw.models.likelihoods.surface import RunLoss, run_loss, standard_noise
+from hyperlaw.models.likelihoods.censored_student_t import standard_noise
+from hyperlaw.models.likelihoods.surface import RunLoss, run_loss
 from hyperlaw.risk import CVaR, Mean
 
 GRID, REACH = 11, 2.5
@@ -134,14 +135,14 @@ class Outcomes:
     Attributes
     ----------
     run
-        Of each candidate in each draw: arrays of shape (draw, candidate), `tail` (draw, 1).
+        Of each candidate in each draw: arrays of shape (draw, candidate).
     """
 
     run: RunLoss
 
     def simulate(self, rng: np.random.Generator) -> np.ndarray:
         """One outcome of each run in each draw: its loss in nats, NaN where it diverged; shape (draw, candidate)."""
-        loss = self.run.placed(standard_noise(self.run.tail, rng, self.run.location.shape))
+        loss = self.run.placed(standard_noise(rng, self.run.location.shape))
         return np.where(rng.random(loss.shape) < expit(self.run.logit), np.nan, loss)
 
     def log_likelihood(self, candidate: int, loss: np.ndarray) -> np.ndarray:
@@ -179,7 +180,9 @@ def outcomes_of(
     """
     known, of_run = np.unique(cells, return_inverse=True)
     each = [_cell(fit, candidates.iloc[np.argmax(cells == cell)], int(cell), draws, stream) for cell in known]
-    p = {name: np.stack([of_cell[name] for of_cell, _ in each], axis=1) for name in each[0][0]}
+    # What new cells alone have, the deviations of their levels, is part of their own deviations already.
+    common = set.intersection(*(set(of_cell) for of_cell, _ in each))
+    p = {name: np.stack([of_cell[name] for of_cell, _ in each], axis=1) for name in sorted(common)}
     x = {name: np.array([float(of_cell[name]) for _, of_cell in each]) for name in each[0][1]}
     rate, batch = (np.log(candidates[name].to_numpy(float)) for name in HYPERPARAMETERS)
     parts = []

@@ -19,6 +19,7 @@ from hyperlaw.decision.trusted import trusted
 from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval_columns
+from hyperlaw.models.likelihoods.deviations import drift
 
 GROWS_WITH = ("data", "loss")
 
@@ -113,7 +114,9 @@ def schedule(fit: Posterior, at: At, *, batch_size: float, despite: str | None =
         asked = np.log(batches) - wide.get("deviation_batch_size", 0)
         with jax.enable_x64(True):
             rate = np.asarray(law.log_value("learning_rate", wide, along, asked))
-        rate = np.exp(rate + wide.get("deviation_learning_rate", 0))
+        # Of a fit to runs the cell's own deviation holds that of its levels.
+        moved = wide.get("deviation_learning_rate", fit.likelihood.level_deviation(wide, "learning_rate"))
+        rate = np.exp(rate + drift(wide, "learning_rate", along) + moved)
         table = table.assign(**interval_columns(rate, (0, 1), prefix="learning_rate_", ranked=True))
     coords = {dim: fit.draws[dim].values for dim in ("chain", "draw")}
     return Schedule(table, xr.Dataset({name: (("chain", "draw", "doubling"), reached)}, coords))

@@ -13,9 +13,18 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 
+from hyperlaw.diagnostics.sweep_checks import (
+    at_the_end,
+    fewest_levels,
+    left_to_the_prior,
+    most_batch_sizes,
+    one_sidedness,
+    together,
+)
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.intervals import interval
-from hyperlaw.models.identifiability import contrasts
+from hyperlaw.intervals import held
+from hyperlaw.models.identifiability import COLLINEAR, contrasts
+from hyperlaw.models.likelihoods.deviations import levelled
 
 MORE_DRAWS = "Fit with more draws (draws=2000); if it stays, simplify the law or tighten its priors."
 NOTHING = "Nothing to look at: the fit lacks what this check needs, or its draws do not move. Fit again."
@@ -147,7 +156,7 @@ def check(posterior: Posterior) -> Checks:
 def specs_of(posterior: Posterior) -> list[Spec]:
     """The checks that are asked of a posterior; some depend on its law and its table."""
     asked = (_agreement, _contrasts, _turns, _contraction)
-    specs = [*SAMPLER, *(spec for each in asked for spec in each(posterior))]
+    specs = [*SAMPLER, *SWEEP, *(spec for each in asked for spec in each(posterior))]
     return [spec for spec in specs if spec.applies(posterior)]
 
 
@@ -176,12 +185,11 @@ class Looked:
             return az.loo(self.tree, var_name=name, pointwise=True)
 
     def inside(self, name: str) -> np.ndarray:
-        """Whether each measured value lies in its 90 % posterior predictive interval, missing ones left out."""
+        """How far each measured value lies in its 90 % posterior predictive interval, missing ones left out."""
         seen = self.posterior.group("observed_data")[name].values
         here = np.isfinite(seen)
         drawn = self.posterior.group("posterior_predictive")[name].values[..., here]
-        low, _, high = interval(drawn, (0, 1))
-        return (seen[here] >= low - 1e-9) & (seen[here] <= high + 1e-9)
+        return held(drawn, seen[here], axis=(0, 1))
 
     def draws(self, name: str) -> xr.DataArray:
         """A parameter of the population, or of every task where tasks have no population."""
@@ -281,6 +289,49 @@ VALUES_INSIDE = Spec(
     "rows inside 90 % posterior predictive", _values_inside,
     "The law does not describe these rows. Compare it with another: hl.compare.",
     otherwise=Status.REVIEW, fails_below=0.7, applies=_of_values,
+)  # fmt: skip
+
+
+SWEEP = (
+    Spec(
+        "batch sizes tried in a cell, most", lambda looked: most_batch_sizes(looked.posterior.runs),
+        "The batch size never varies within a cell: nothing says which is best. The law is one of the learning rate at "
+        "the batch size that was used.",
+        low=2, otherwise=Status.REVIEW, applies=_of_runs,
+    ),
+    Spec(
+        "correlation of learning rate and batch size in cells", lambda looked: together(looked.posterior.runs),
+        "Learning rate and batch size move together: their optima are known only along that line. Add runs that part "
+        "them.",
+        high=COLLINEAR, otherwise=Status.REVIEW, applies=_of_runs,
+    ),
+    *(
+        Spec(
+            f"cells whose best {words} is the last one tried (share)",
+            lambda looked, name=name: at_the_end(looked.posterior.runs, name),  # type: ignore[misc]
+            f"The best {words} of these cells may lie beyond those that were tried. Add runs further out.",
+            high=0.25, otherwise=Status.REVIEW, applies=_of_runs,
+        )
+        for name, words in (("learning_rate", "learning rate"), ("batch_size", "batch size"))
+    ),
+    Spec(
+        "levels of a scale, fewest", lambda looked: fewest_levels(looked.posterior),
+        "So few sizes hardly say how sizes differ beside the law: the prior does. Add runs at another size.",
+        low=4, otherwise=Status.REVIEW, applies=lambda posterior: _of_runs(posterior) and bool(levelled(posterior.law)),
+    ),
+    Spec(
+        "mean rank of losses on a side, off one half", lambda looked: one_sidedness(looked.posterior),
+        "The loss does not rise from its lowest as the model has it: on one side of the best learning rate runs are "
+        "better, or worse, than expected, and the optimum is drawn aside. Fit hl.LossSurface(law, window=0.5).",
+        high=0.1, otherwise=Status.REVIEW, applies=_of_runs,
+    ),
+    Spec(
+        "share of the best learning rate beyond the runs left to the prior",
+        lambda looked: left_to_the_prior(looked.posterior),
+        "At four times the largest runs the interval of the best learning rate comes from the prior more than from "
+        "these runs. Add scales, or state priors you can defend.",
+        high=0.8, otherwise=Status.REVIEW, applies=_of_runs,
+    ),
 )  # fmt: skip
 
 

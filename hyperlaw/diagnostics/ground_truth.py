@@ -27,7 +27,7 @@ class GroundTruth:
         the nearest where the chosen one lies outside them; NaN when that surface has no minimum. Less noisy, and
         judges the setting itself.
     optimum
-        Minimum of that surface: `learning_rate`, `batch_size`, `loss`; NaN when it has none.
+        Minimum of that surface: `learning_rate`, `batch_size`, `loss`; NaN when it has none, or is given.
     """
 
     best: dict[str, float]
@@ -37,7 +37,7 @@ class GroundTruth:
     optimum: dict[str, float]
 
 
-def ground_truth(frame: pd.DataFrame, setting: Mapping[str, float]) -> GroundTruth:
+def ground_truth(frame: pd.DataFrame, setting: Mapping[str, float], *, given: bool = False) -> GroundTruth:
     """Score `setting` against the runs of one cell.
 
     Parameters
@@ -46,6 +46,8 @@ def ground_truth(frame: pd.DataFrame, setting: Mapping[str, float]) -> GroundTru
         Runs of one cell, columns as in `Runs.frame`.
     setting
         `learning_rate` and `batch_size`.
+    given
+        Whether the batch size is given: then the optimum is one of the learning rate alone.
 
     Raises
     ------
@@ -59,12 +61,16 @@ def ground_truth(frame: pd.DataFrame, setting: Mapping[str, float]) -> GroundTru
     chosen = np.log([setting[name] for name in HYPERPARAMETERS])
     best = means.loc[means["loss"].idxmin()]
     nearest = means.iloc[int(np.argmin(((logs - chosen) ** 2).sum(axis=1)))]
-    surface = local_surface(logs, means["loss"].to_numpy())
+    surface = local_surface(logs, means["loss"].to_numpy(), along_rate=given)
     rate, batch = np.exp(surface.optimum)
     return GroundTruth(
         best=best.to_dict(),
         nearest=nearest.to_dict(),
         regret_nearest=float(nearest["loss"] - best["loss"]),
         regret_surface=surface.regret(chosen, nearest["loss"]),
-        optimum={"learning_rate": float(rate), "batch_size": float(batch), "loss": surface.loss},
+        optimum={
+            "learning_rate": float(rate),
+            "batch_size": np.nan if given else float(batch),
+            "loss": surface.loss,
+        },
     )

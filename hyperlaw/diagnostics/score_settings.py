@@ -17,9 +17,10 @@ from hyperlaw.diagnostics.ground_truth import GroundTruth, ground_truth
 from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import predict
-from hyperlaw.intervals import LEVELS, ends_at
+from hyperlaw.intervals import LEVELS, ends_at, held
 from hyperlaw.models.law import Law
-from hyperlaw.models.likelihoods.surface import standard_noise
+from hyperlaw.models.likelihoods.censored_student_t import standard_noise
+from hyperlaw.models.likelihoods.loss_surface import edges, reach
 from hyperlaw.risk import CVaR, Mean, Quantile, Risk, choose
 from hyperlaw.streams import generator
 
@@ -77,6 +78,8 @@ class SettingScores:
         train = fit.runs
         for cell, group, where in self._cells(out, train):
             at: dict[str, float | str | None] = {name: where[name] for name in fit.law.covariates}
+            if "batch_size" in fit.likelihood.needs_at(train):
+                at["batch_size"] = float(group["batch_size"].iloc[0])
             if len(train.tasks) > 1:
                 task = group["task"].iloc[0]
                 at["task"] = task if task in train.tasks else None
@@ -87,7 +90,7 @@ class SettingScores:
         """One row a withheld cell."""
         for cell, group, where in self._cells(out, train):
             setting = RECIPES[name](_same_task(train, group["task"].iloc[0]), where)
-            scored = score_setting(group, setting) if setting else {}
+            scored = score_setting(group, setting, given=_given(self._runs)) if setting else {}
             yield {"risk": "", "cell": cell} | where | scored
 
     def table(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -130,9 +133,14 @@ def _same_task(runs: Runs, task: str) -> Runs:
     return runs.where(runs.frame["task"] == task) if len(runs.tasks) > 1 and task in runs.tasks else runs
 
 
-def score_setting(cell: pd.DataFrame, setting: Mapping[str, float]) -> dict[str, float]:
+def _given(runs: Runs) -> bool:
+    """Whether no cell tried several batch sizes."""
+    return bool(runs.frame.groupby("cell")["batch_size"].nunique().max() == 1)
+
+
+def score_setting(cell: pd.DataFrame, setting: Mapping[str, float], *, given: bool = False) -> dict[str, float]:
     """What a setting lost in a withheld cell: `regret` on the local surface and `regret_nearest`, nats."""
-    truth = ground_truth(cell, setting)
+    truth = ground_truth(cell, setting, given=given)
     return {name: setting[name] for name in HYPERPARAMETERS} | {
         "regret": truth.regret_surface,
         "regret_nearest": truth.regret_nearest,
@@ -166,14 +174,15 @@ def score_law(fit: Posterior, at: At, cell: pd.DataFrame, risks: Mapping[str, Ri
 
     runs = _Simulated(fit, at, cell)
     estimates = runs.estimates(list(picks.values()))
-    truth = ground_truth(cell, next(iter(picks.values())))  # its optimum is the same for every choice
+    given = fit.surface.given(fit.runs)
+    truth = ground_truth(cell, next(iter(picks.values())), given=given)  # its optimum is the same for every choice
     common = runs.scores() | _optimum_covered(prediction.table, estimates, truth)
     rows = []
     for position, (name, pick) in enumerate(picks.items()):
         bound = float(np.quantile(regret[:, chosen[name]], 0.9))
         lost_by = estimates[np.isfinite(estimates[:, 3 + position]), 3 + position]
         noisy = float(np.quantile(lost_by, 0.9)) if lost_by.size else np.nan
-        lost = score_setting(cell, pick)
+        lost = score_setting(cell, pick, given=given)
         held = {
             "regret_q90": bound,
             "inside_regret": _held(lost["regret"] <= bound, lost["regret"]),
@@ -216,22 +225,26 @@ class _Simulated:
         run = fit.surface.run_loss(new.p, new.x, *(np.log(cell[name].to_numpy(float)) for name in HYPERPARAMETERS))
         shape = (-1, len(cell))
         self._run = type(run)(*(np.broadcast_to(values, run.excess.shape).reshape(shape) for values in run))
-        noise = standard_noise(self._run.tail, fit.rng("run noise"), self._run.excess.shape)
+        noise = standard_noise(fit.rng("run noise"), self._run.excess.shape)
         self._draws = self._run.placed(noise)
-        self._cell = cell
+        # Of the runs fitted, whatever the fit's own window: scores of all fits are of the same readings.
+        self._edge = edges(cell, reach(fit.runs.frame))
+        self._cell, self._given = cell, fit.surface.given(fit.runs)
         self._alive = ~cell["diverged"].to_numpy()
 
     def scores(self) -> dict[str, float]:
-        """Coverage of the runs' losses, log score (mean over all runs, divergence included) and CRPS."""
-        loss, draws = self._cell["loss"].to_numpy()[self._alive], self._draws[:, self._alive]
+        """Coverage of the runs' losses, log score (mean over all runs, divergence included) and CRPS.
+
+        Losses, measured and simulated, are read at the edge of the cell, as the model reads them.
+        """
+        edge = self._edge[self._alive]
+        loss = np.minimum(self._cell["loss"].to_numpy()[self._alive], edge)
+        draws = np.minimum(self._draws[:, self._alive], edge)
         row = {}
         for level in LEVELS:
-            low, high = ends_at(draws, level, axis=0)
-            row["covered_runs" if level == 90 else f"covered_runs_{level}"] = float(
-                np.mean((low <= loss) & (loss <= high))
-            )
+            row["covered_runs" if level == 90 else f"covered_runs_{level}"] = float(held(draws, loss, level).mean())
         with jax.enable_x64(True):
-            density = np.asarray(self._run.log_density(self._cell["loss"].to_numpy(float)))
+            density = np.asarray(self._run.log_density(self._cell["loss"].to_numpy(float), self._edge))
         row["log_score"] = float(np.mean(logsumexp(density, axis=0) - np.log(len(density))))
         row["crps"] = float(np.mean(scoringrules.crps_ensemble(loss, draws, m_axis=0)))
         return row
@@ -253,7 +266,7 @@ class _Simulated:
         nearest = [int(np.argmin(((logs - place) ** 2).sum(axis=1))) for place in places]
         rows = []
         for loss in means:
-            surface = local_surface(logs, loss)
+            surface = local_surface(logs, loss, along_rate=self._given)
             regrets = [surface.regret(place, loss[i]) for place, i in zip(places, nearest, strict=True)]
             rows.append([*np.exp(surface.optimum), surface.loss, *regrets])
         return np.array(rows)

@@ -1,7 +1,7 @@
 """`sensitivity`: whether the prior decides, and whether one task or one scale does."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import arviz_stats as az
@@ -29,6 +29,7 @@ from hyperlaw.risk import Risk, choose
 from hyperlaw.streams import check_seed, generator
 
 POWERS = (0.8, 1.25)
+WINDOWS = (0.5, 2.0)
 FITTED, REFITTED = "as fitted", "refit to all runs"
 LOOSE_R_HAT = 1.05
 COLUMNS = [*HYPERPARAMETERS, "octaves_learning_rate", "octaves_batch_size", "regret_mean", "regret_added"]
@@ -86,8 +87,9 @@ def sensitivity(
     quantity
         "parameters": the law's own. "decision": ln of the best learning rate, ln of the best batch size and the loss
         there at the target, and the recommended setting: chosen again with prior and likelihood to the powers
-        0.8 and 1.25, and from refits without each task and without each value of each covariate. A refit to all
-        runs stands beside them: what it moves is Monte Carlo error.
+        0.8 and 1.25, and from refits without each task and without each value of each covariate, and with half and
+        twice the window within which the loss surface describes runs (`hl.LossSurface`). A refit to all runs stands
+        beside them: what it moves is Monte Carlo error.
     at, risk
         Of a decision: target and risk measure, as for `hl.decide`, whose polish between grid points is left out.
     seed
@@ -169,13 +171,18 @@ def _reweighted(fit: Posterior, prediction: Prediction, risk: Risk, seed: int) -
 
 
 def _refitted(fit: Posterior, at: At, risk: Risk, seed: int) -> Iterator[Row]:
-    """Rows of the settings that refits to parts of the runs choose, each from its own candidates."""
+    """Rows of the settings that refits choose, each from its own candidates: to parts of the runs, by other windows."""
     frame = fit.runs.frame
-    for change, keep in track(list(_parts(fit)), description="refits"):
+    everything = pd.Series(True, index=frame.index)
+    refits = [*((change, fit.likelihood, keep) for change, keep in _parts(fit)), *(
+        (f"window x {factor:g}", replace(fit.surface, window=factor * fit.surface.window), everything)
+        for factor in WINDOWS
+    )]  # fmt: skip
+    for change, model, keep in track(refits, description="refits"):
         if frame.loc[keep & ~frame["diverged"], "cell"].nunique() < 2:
             yield {"change": change, "note": "not refitted: fewer than two cells with a loss are left"}
             continue
-        again = refit(fit.likelihood, fit.runs, keep=keep, seed=seed)
+        again = refit(model, fit.runs, keep=keep, seed=seed)
         prediction = predict(again, at)
         chosen, _ = choose(risk, _regret(prediction))
         divergences = int(again.tree["sample_stats"]["diverging"].sum())
@@ -257,7 +264,9 @@ def _setting_sentences(settings: pd.DataFrame, fit: Posterior) -> list[str]:
             said.append(f"But {note}.")
             if len(clean):
                 said.append(f"Of the refits without a note, {clean.idxmax()} moves it most: {moved(clean.idxmax())}.")
-        said.append(f"A {REFITTED} moves it {moved(REFITTED)}: that much is Monte Carlo error.")
+    said.append(f"A {REFITTED} moves it {moved(REFITTED)}: that much is Monte Carlo error.")
+    windows = distance.filter(regex="^window ")
+    said.append(f"Half and twice the window move it by at most {windows.max():.2f} octaves.")
     limit = good_k(fit)
     k = settings.loc[[*prior.index, *likelihood.index], "pareto_k"]
     bad = k.index[~(k <= limit)]  # a NaN is not good

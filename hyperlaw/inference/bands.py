@@ -6,7 +6,7 @@ import xarray as xr
 
 from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
-from hyperlaw.inference.cells import new_rows
+from hyperlaw.inference.cells import level_deviations, new_rows
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import ENDS, interval, interval_columns
 from hyperlaw.models.law import Law
@@ -15,6 +15,7 @@ from hyperlaw.models.likelihoods.measured_values import FREE
 
 GROUPS = ("posterior", "prior")
 POINTS, LINES = 40, 5
+NO_LEVEL = -1.0  # of no table
 
 
 def loss_bands(tree: xr.DataTree, runs: Runs, group: str) -> pd.DataFrame:
@@ -88,7 +89,8 @@ def value_bands(posterior: Posterior, *, beyond: float = 4.0) -> pd.DataFrame:
     chosen = [g.iloc[np.unique(np.linspace(0, len(g) - 1, LINES).astype(int))] for _, g in sets.groupby("task")]
     rows = pd.concat(chosen).merge(pd.DataFrame({name: line}), how="cross")
     p, x, batch = new_rows(posterior, rows, deviations=False)
-    # One draw of the cell's own deviation for a whole line: the band is that of any one point, and smooth.
+    # One draw of each deviation for a whole line: the band is that of any one point, and smooth.
+    p |= level_deviations(posterior, rows.assign(**{name: NO_LEVEL}), "band")
     own = likelihood.draw_cell(p, x, posterior.rng("band", "cell"), np.zeros(len(rows), int))
     noise = standard_noise(posterior.rng("band", "value"), (*posterior.shape, 1))
     tables = []

@@ -11,6 +11,7 @@ from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import At, number
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.likelihoods.base import Arrays
+from hyperlaw.models.likelihoods.deviations import level_of
 
 OWN = ("deviation_learning_rate", "deviation_batch_size", "cell_optimal_loss")
 
@@ -41,6 +42,25 @@ def task_parameters(posterior: Posterior, tasks: Sequence[Any], *stream: str | i
     return p
 
 
+def level_deviations(posterior: Posterior, frame: pd.DataFrame, *stream: str | int) -> Arrays:
+    """Deviations of each row's levels, shape (chain, draw, row): those fitted where known, new ones drawn.
+
+    `frame` holds `task` and the law's covariates; rows of one new level share it.
+    """
+    draws, found = posterior.draws, {}
+    for name, known in posterior.likelihood.levels(posterior.table).items():
+        rng = posterior.rng("new level", name, *stream)
+        new = frame[["task", name]].drop_duplicates()
+        new = new[level_of(known, new, name) < 0].reset_index(drop=True)
+        where = level_of(pd.concat([known, new], ignore_index=True), frame, name)
+        for quantity in posterior.likelihood.shares:
+            sd = draws[f"{name}_sd_{quantity}"].values[..., None]
+            unseen = sd * rng.standard_normal((*posterior.shape, len(new)))
+            own = draws[f"{name}_deviation_{quantity}"].values
+            found[f"{name}_deviation_{quantity}"] = np.concatenate([own, unseen], axis=-1)[..., where]
+    return found
+
+
 def fitted_cells(posterior: Posterior) -> tuple[Arrays, Arrays]:
     """Parameters of the loss surface in each cell of the runs that were fitted.
 
@@ -53,7 +73,10 @@ def fitted_cells(posterior: Posterior) -> tuple[Arrays, Arrays]:
         The law's covariates, shape (cell,).
     """
     cells = posterior.runs.cells
-    p = task_parameters(posterior, cells["task"].tolist()) | {name: posterior.draws[name].values for name in OWN}
+    p = task_parameters(posterior, cells["task"].tolist(), "fitted") | {
+        name: posterior.draws[name].values for name in OWN
+    }
+    p |= posterior.surface.given_batch_sizes(posterior.runs, posterior.runs.frame.groupby("cell").first())
     shape = p[OWN[0]].shape
     return {n: np.broadcast_to(v, shape) for n, v in p.items()}, posterior.likelihood.centred(cells, posterior.pivot)
 
@@ -132,9 +155,11 @@ def new_rows(
     if absent:
         raise ValueError(f"rows to predict must give {', '.join(needs)}; missing {', '.join(absent)}.")
     p = task_parameters(posterior, frame["task"].tolist(), *stream)
+    p |= likelihood.given_batch_sizes(posterior.table, frame)
     x = likelihood.centred(frame, posterior.pivot)
     batch = np.log(frame["batch_size"].to_numpy(float)) if "batch_size" in needs else np.zeros(len(frame))
     if deviations:
+        p |= level_deviations(posterior, frame, *stream)
         keys = list(map(tuple, frame[["task", *posterior.law.logged]].to_numpy()))
         p = likelihood.draw_cell(p, x, posterior.rng("new cell", *stream), pd.factorize(pd.Series(keys))[0])
     return p, x, batch

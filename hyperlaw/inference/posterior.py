@@ -153,6 +153,7 @@ def provenance(
         "columns": json.dumps(list(table.frame.columns)),
         "pooling": json.dumps({**law.pooling, **likelihood.pooling}),
         "priors": json.dumps(priors),
+        "options": json.dumps(likelihood.options),
         "pivot": json.dumps(pivot_of(design)),
         "seed": seed,
         "settings": json.dumps(settings._asdict()),

@@ -13,7 +13,7 @@ from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
 from hyperlaw.inference.cells import NewCell, new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval_table
-from hyperlaw.models.likelihoods.surface import standard_noise
+from hyperlaw.models.likelihoods.censored_student_t import standard_noise
 
 GRID = (57, 41)
 # Beyond where the optimum may be, so that the cost of missing it can be seen: half an octave.
@@ -110,7 +110,7 @@ def _values(posterior: Posterior, cell: NewCell) -> dict[str, np.ndarray]:
 def _priced(posterior: Posterior, cell: NewCell, pairs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Regret, probability to diverge and loss of every candidate."""
     run = posterior.surface.run_loss(cell.p, cell.x, *(np.log(pairs[name]) for name in HYPERPARAMETERS))
-    noise = standard_noise(run.tail, posterior.rng("run noise"), run.excess.shape)
+    noise = standard_noise(posterior.rng("run noise"), run.excess.shape)
     over = (*DRAWS, "candidate")
     return {
         "regret": (over, run.excess),
@@ -129,6 +129,8 @@ def around(posterior: Posterior, cell: NewCell) -> dict[str, np.ndarray]:
 def span(logs: np.ndarray, points: int) -> np.ndarray:
     """Log-spaced values a little beyond where draws of an optimum (natural logs) may lie (99 %)."""
     low, high = np.quantile(logs, [0.005, 0.995])
+    if low == high:  # it is given: see `LossSurface.given`
+        return np.exp(logs.ravel()[:1])
     return np.exp(np.linspace(low - MARGIN, high + MARGIN, points))
 
 

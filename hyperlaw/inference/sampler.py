@@ -3,10 +3,10 @@
 Parameters differ in scale by a factor of a thousand (losses in millinats beside exponents), which makes the usual
 warm-up from a unit mass matrix most of the cost. Here the mass matrix is learned in two steps instead: a Laplace
 approximation with the scales of deviations held at their prior means, so that it cannot fall into a funnel; then the
-covariance of a first, discarded stretch of all chains together. After each step only the step size is adapted.
-A matrix straightens no curved ridge: a likelihood may say which sites to shift by functions of others
-(`Likelihood.shifts`), and the sampler moves in the shifted coordinates. A shift keeps volumes, so the posterior is the
-same.
+covariance of a first, discarded stretch of all chains together, drawn towards the approximation. After each step only
+the step size is adapted. A matrix straightens no curved ridge: a likelihood may say which sites to shift by functions
+of others (`Likelihood.shifts`), and the sampler moves in the shifted coordinates. A shift keeps volumes, so the
+posterior is the same.
 
 On CPU a batch of chains under `vmap` takes as long as the chains one after the other (every chain waits
 for the longest tree), so chains run beside each other in threads; XLA releases Python's lock.
@@ -168,7 +168,7 @@ def sample(
         places, mass = _first_places(programs, design, likelihood.scale_sites, chains, generator(seed, law, "start"))
         z, _ = stretch.run(jax_key(seed, law, "warm-up"), places, mass, discarded=0, kept=half)
         flat = np.concatenate([leaf.reshape(chains, half, -1) for leaf in jax.tree.leaves(z)], axis=2)
-        mass = np.cov(flat[:, half // 3 :].reshape(-1, flat.shape[2]), rowvar=False)
+        mass = _shrunk(flat[:, half // 3 :].reshape(-1, flat.shape[2]), mass)
         last = flat[:, -1]
     else:
         leaves = jax.tree.leaves(programs.unconstrain(design, earlier))
@@ -178,6 +178,15 @@ def sample(
     places = [unravel(place) for place in last]
     z, stats = stretch.run(jax_key(seed, law, "chains"), places, mass, discarded=half, kept=draws)
     return jax.tree.map(np.asarray, programs.constrain(z, design)), stats
+
+
+def _shrunk(places: np.ndarray, towards: np.ndarray) -> np.ndarray:
+    """Covariance of places, drawn towards another as if that had been seen in as many places as it has dimensions.
+
+    With many tasks a warm-up has fewer draws than dimensions, and their own covariance is singular.
+    """
+    count, dimensions = places.shape
+    return (count * np.cov(places, rowvar=False) + dimensions * towards) / (count + dimensions)
 
 
 def _first_places(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def load(path: str | PathLike[str], laws: Sequence[type[Law]] = ()) -> Posterior
     priors = {key: from_json(text) for key, text in json.loads(tree.attrs["priors"]).items()}
     pooling = json.loads(tree.attrs["pooling"])
     model = likelihood(known[name](), str(tree.attrs["table"]), priors=priors, pooling=pooling)
+    model = replace(model, **json.loads(str(tree.attrs.get("options", "{}"))))
     absent = [p.name for p in model.parameter_list if p.name not in tree["posterior"]]
     if absent:
         raise ValueError(

@@ -22,7 +22,7 @@ from hyperlaw.streams import jax_key
 PREDICTIVE_DRAWS = 250
 PRIOR_DRAWS = 500
 # A column of the table by one of these names would hide a dimension.
-LABELLED = ("task", "cell")
+LABELLED = ("task", "cell", "run")
 
 
 class _Programs(NamedTuple):
@@ -60,7 +60,7 @@ def _programs(likelihood: Likelihood) -> _Programs:
 def prior_tree(likelihood: Likelihood, table: Table, design: Design, *, seed: int, draws: int) -> xr.DataTree:
     """Prior and prior predictive draws, beside the data; measured values in the unit of the model."""
     key = jax_key(seed, likelihood.law.name, "prior")
-    drawn = _by_chain(_programs(likelihood.bare).prior(key, design, draws), chains=1)
+    drawn = _by_chain(_programs(likelihood.bare).prior(key, likelihood.to_simulate(design), draws), chains=1)
     measured = likelihood.measured(design)
     predicted = {name: drawn.pop(name)[..., : len(table)] for name in measured}
     groups = {"prior": drawn, "prior_predictive": predicted} | _data_groups(likelihood, table, design)

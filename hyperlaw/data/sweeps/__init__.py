@@ -90,4 +90,9 @@ def load_sweep(name: str) -> Runs | Curves:
         raise ValueError(f"there is no sweep {name!r}; the sweeps are: {', '.join(_SWEEPS)}.")
     sweep = _SWEEPS[name]
     with as_file(files(__name__) / f"{name}.parquet") as path:
-        return sweep.kind.from_frame(pd.read_parquet(path), task=sweep.task)
+        frame = pd.read_parquet(path)
+    if sweep.kind is Curves:
+        return Curves.from_frame(frame, task=sweep.task)
+    # Rows that differ in the data alone are one run, read at several horizons.
+    run = [c for c in (sweep.task, "params", "width", "learning_rate", "batch_size", "seed") if c in frame]
+    return Runs.from_frame(frame.assign(run=frame.groupby(run).ngroup()), task=sweep.task)

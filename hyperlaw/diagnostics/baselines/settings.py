@@ -50,7 +50,8 @@ def quadratic_regression(runs: Runs, at: Mapping[str, float]) -> Setting | None:
     rows = []
     for index, cell in frame[~frame["diverged"]].groupby("cell"):
         logs = np.log(cell[list(HYPERPARAMETERS)].to_numpy())
-        optimum = local_surface(logs, cell["loss"].to_numpy()).optimum
+        alone = cell["batch_size"].nunique() == 1
+        optimum = local_surface(logs, cell["loss"].to_numpy(), along_rate=alone).optimum
         if np.isfinite(optimum).all():
             rows.append(dict(zip(HYPERPARAMETERS, np.exp(optimum), strict=True)) | {"cell": index})
     if not rows:

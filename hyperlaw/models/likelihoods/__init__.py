@@ -1,6 +1,7 @@
 """How the rows of each kind of table scatter around a law: one likelihood a file, chosen once, when a fit begins."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hyperlaw.data.table import Table
 from hyperlaw.models.law import Law
@@ -47,5 +48,5 @@ def likelihood(
             "hl.laws.table() lists what each law needs."
         )
     if given is not None:
-        return type(given)(one, {**given.priors, **(priors or {})}, {**given.pooling, **(pooling or {})})
+        return replace(given, priors={**given.priors, **(priors or {})}, pooling={**given.pooling, **(pooling or {})})
     return LIKELIHOODS[kind](one, priors or {}, pooling or {})

@@ -13,6 +13,7 @@ import xarray as xr
 
 from hyperlaw.data.table import Table
 from hyperlaw.models.law import Law, Numbers, Values
+from hyperlaw.models.likelihoods.deviations import levelled, levels
 from hyperlaw.models.parameter import Parameter, check_replacements, parameter_table, replaced
 from hyperlaw.models.pooling import sample_parameters
 from hyperlaw.models.prior import Prior, resolve, to_json
@@ -138,6 +139,20 @@ class Likelihood[T: Table, D: Design](ABC):
         own = {p.name for p in self.parameter_list if p.is_sd}
         return frozenset(own | {f"{n}{of}" for n in own for of in ("_task", "_task_sd")} | self._group_sds)
 
+    def levels(self, table: Table) -> dict[str, pd.DataFrame]:
+        """The levels of a table whose cells share a deviation, by covariate: columns `task` and its value."""
+        return levels(self.law, table.frame)
+
+    @property
+    @abstractmethod
+    def shares(self) -> tuple[str, ...]:
+        """Quantities of which cells of one level share a deviation: `hyperlaw.models.likelihoods.deviations`."""
+
+    def level_deviation(self, p: Draws, quantity: str) -> Numbers:
+        """What the levels of new cells add to a quantity; `p` holds the deviation of each row's levels."""
+        names = [f"{name}_deviation_{quantity}" for name in levelled(self.law)]
+        return sum(p[name] for name in names if name in p)
+
     @property
     def _group_sds(self) -> set[str]:
         return {f"{p.name}_task_sd" for p in self.parameter_list if p.group_sd is not None}
@@ -152,10 +167,15 @@ class Likelihood[T: Table, D: Design](ABC):
         return replace(self, law=self.law.bare, priors={})
 
     @property
+    def options(self) -> dict[str, float]:
+        """Further arguments of the class, by name: numbers that a saved fit keeps."""
+        return {}
+
+    @property
     def key(self) -> tuple[Any, ...]:
-        """Class, law, replaced priors as text, and pooling: equal for models that are the same."""
+        """Class, law, replaced priors as text, pooling and options: equal for models that are the same."""
         priors = sorted((name, to_json(prior)) for name, prior in self.priors.items())
-        return type(self), self.law.key, tuple(priors), tuple(sorted(self.pooling.items()))
+        return type(self), self.law.key, tuple(priors), tuple(sorted(self.pooling.items())), tuple(self.options.items())
 
     def __hash__(self) -> int:
         return hash(self.key)
@@ -200,6 +220,10 @@ class Likelihood[T: Table, D: Design](ABC):
     def measured(self, design: D) -> Arrays:
         """What was measured, by name of its site, in the unit of the model: finite, shape (row,)."""
 
+    def to_simulate(self, design: D) -> D:
+        """The design from which what is measured can be drawn and measured anew."""
+        return design
+
     def observed(self, design: D) -> Arrays:
         """What was measured, for the group `observed_data`: missing where nothing was."""
         return self.measured(design)
@@ -219,6 +243,10 @@ class Likelihood[T: Table, D: Design](ABC):
     @abstractmethod
     def cell_labels(self, table: T, design: D) -> list[str] | list[int]:
         """A label for each cell of the model; empty where there are none."""
+
+    def given_batch_sizes(self, table: T, rows: pd.DataFrame) -> Arrays:
+        """Parameters of rows that hold a batch size which the table gives instead of trying several: none here."""
+        return {}
 
     @abstractmethod
     def needs_at(self, table: T) -> tuple[str, ...]:

@@ -2,19 +2,19 @@
 
 As `MeasuredValues`; rows that differ in the threshold alone come from the same training curves, and share a deviation:
 
-    ln data_i ~ t4(law_i + deviation_cell, sqrt(error_i^2 + residual_sd^2)),   deviation_cell ~ Normal(0, cell_sd)
+    ln data_i ~ t4(... + deviation_cell, sqrt(error_i^2 + residual_sd^2)),   deviation_cell ~ Normal(0, cell_sd)
 """
 
 from math import log
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
 from hyperlaw.models.law import Values
 from hyperlaw.models.likelihoods.base import Arrays, Draws
+from hyperlaw.models.likelihoods.deviations import half_centred
 from hyperlaw.models.likelihoods.measured_values import MeasuredValues, ValuesDesign
 from hyperlaw.models.parameter import Parameter
 
@@ -36,10 +36,8 @@ class CrossingValues(MeasuredValues):
     def sample_deviation(self, p: dict[str, jax.Array], design: ValuesDesign) -> jax.Array:
         """Own deviation of each row's cell from the law, inside the model."""
         with numpyro.plate("cell", len(design.cells)):
-            # Half-centred, as the cells of runs are.
-            root = jnp.sqrt(p["cell_sd"])
-            half = numpyro.sample("half_deviation_cell", dist.Normal(0, root))
-            return numpyro.deterministic("deviation_cell", root * half)[design.cell]
+            own = numpyro.deterministic("deviation_cell", half_centred("deviation_cell", p["cell_sd"]))
+            return own[design.cell]
 
     def draw_cell(self, p: Draws, x: Values, rng: np.random.Generator, cells: np.ndarray) -> Arrays:
         """Parameters of new cells, with the deviation that their rows share."""

@@ -4,7 +4,8 @@ The surface is that of `hyperlaw.models.likelihoods.surface`, where its equation
 model of a sweep, and what is predicted, simulated and scored with it.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,11 @@ from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.intervals import interval_columns
 from hyperlaw.models.law import Numbers, OptimumLaw, Values
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
+from hyperlaw.models.likelihoods.deviations import half_centred, level_of, sample_levels
+from hyperlaw.models.likelihoods.run_readings import RunReadings
 from hyperlaw.models.likelihoods.surface import (
+    GIVEN,
+    SHARED,
     RunLoss,
     best_batch_size,
     best_learning_rate,
@@ -43,16 +48,33 @@ class SurfaceDesign(NamedTuple):
     cell
         Index of each run's cell, shape (run,).
     loss
-        Loss in nats, shape (run,); 0 where the run diverged.
+        Loss in nats, read at the edge; shape (run,), 0 where the run diverged.
+    edge
+        From where on a loss of the run's cell is read as "at least so bad", nats; shape (run,).
     diverged
         1 where the run diverged, else 0; shape (run,).
+    before
+        Position of the reading before, of the same run, that conditions the model, -1 where there is none; shape
+        (run,).
+    window
+        Distance of the edge above the lowest loss of the cell, nats.
+    given
+        Natural log of the batch size of each cell, shape (cell,), where no cell tried several; else None.
+    level, levels
+        By levelled covariate: position of each cell's level, shape (cell,); and 0, 1, ... one entry a level.
     """
 
     learning_rate: np.ndarray
     batch_size: np.ndarray
     cell: np.ndarray
     loss: np.ndarray
+    edge: np.ndarray
     diverged: np.ndarray
+    before: np.ndarray
+    window: np.ndarray
+    given: np.ndarray | None
+    level: dict[str, np.ndarray]
+    levels: dict[str, np.ndarray]
     task: np.ndarray
     tasks: np.ndarray
     covariates: Arrays
@@ -62,19 +84,54 @@ class SurfaceDesign(NamedTuple):
     observed: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
 class LossSurface(Likelihood[Runs, SurfaceDesign]):
-    """Losses of `Runs`: a lowest loss a cell, and a bowl over learning rate and batch size around the law's optimum."""
+    """Losses of `Runs`: a lowest loss a cell, and a bowl over learning rate and batch size around the law's optimum.
+
+    Parameters
+    ----------
+    law, priors, pooling
+        As for `Likelihood`.
+    window
+        How far above the lowest loss of its cell a run is described, in units of the spread of the cells' lowest
+        losses. A run beyond says "at least so bad" and no more.
+    """
 
     law: OptimumLaw
+    window: float = 1.0
+
     kinds = ("runs",)
     row = "run"
     density = "loss"
     prices_settings = True
 
     @property
+    def shares(self) -> tuple[str, ...]:
+        """Best learning rate, best batch size, and lowest loss."""
+        return tuple(SHARED)
+
+    @property
+    def bare(self) -> Self:
+        """The same model with default priors and window, which are data to a compiled program."""
+        return replace(super().bare, window=1.0)
+
+    @property
+    def options(self) -> dict[str, float]:
+        """The window."""
+        return {"window": self.window}
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.window) and self.window > 0):
+            raise ValueError(
+                f"window must be finite and above zero, received {self.window!r}: it is how far above the lowest loss "
+                "of its cell a run is described, in units of the spread of the cells' lowest losses. The default is 1."
+            )
+        super().__post_init__()
+
+    @property
     def scatter_parameters(self) -> tuple[Parameter, ...]:
         """Parameters of the loss surface, and of how runs and cells scatter around it."""
-        return surface_parameters(self.law.covariates)
+        return surface_parameters(self.law)
 
     def design(self, table: Runs, observed: pd.Series | None = None) -> SurfaceDesign:
         """Arrays of runs: see `Likelihood.design`."""
@@ -87,34 +144,44 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
             )
         seen = np.ones(len(frame), bool) if observed is None else observed.to_numpy(bool)
         pivot = self.pivot(cells.loc[frame.loc[seen, "cell"].unique()])
-        return SurfaceDesign(
+        places = _places(frame[seen])
+        known = self.levels(table)
+        design = SurfaceDesign(
             learning_rate=filled(np.log(frame["learning_rate"].to_numpy())),
             batch_size=filled(np.log(frame["batch_size"].to_numpy())),
             cell=filled(frame["cell"].to_numpy()),
-            loss=filled(np.where(frame["diverged"], 0.0, frame["loss"])),
-            diverged=filled(frame["diverged"].to_numpy(float)),
+            loss=filled(np.zeros(len(frame))),
+            edge=filled(np.full(len(frame), np.inf), np.inf),
+            diverged=filled(np.zeros(len(frame))),
+            before=filled(readings_before(frame, seen), -1),
+            window=np.asarray(self.window * reach(frame[seen])),
+            given=self.given_batch_sizes(table, table.frame.groupby("cell").first()).get(GIVEN),
+            level={name: level_of(rows, cells, name) for name, rows in known.items()},
+            levels={name: np.arange(len(rows)) for name, rows in known.items()},
             task=cells["task"].map(table.tasks.index).to_numpy(),
             tasks=np.arange(len(table.tasks)),
             covariates=self.centred(cells, pivot),
-            priors=self.placed_priors(_places(frame[seen])),
+            priors=self.placed_priors(places),
             pivot={name: np.asarray(value) for name, value in pivot.items()},
             present=filled(np.ones(len(frame), bool)),
             observed=filled(seen),
         )
+        return self.with_measured(design, {name: frame[name].to_numpy(float) for name in ("loss", "diverged")})
 
     def model(self, design: SurfaceDesign) -> None:
         """NumPyro model: the losses of a sweep around the optimum of the law."""
         p = self.sample_parameters(design)
+        if design.given is not None:
+            p[GIVEN] = jnp.asarray(design.given)
         x = design.covariates
+        shared = sample_levels(p, self.shares, design.level, design.levels)
         with numpyro.plate("cell", len(design.task)):
             for name in HYPERPARAMETERS:
-                # Half-centred: between the form that mixes with many runs a cell and the one that mixes with few.
-                root = jnp.sqrt(p[f"cell_sd_{name}"])
-                half = numpyro.sample(f"half_deviation_{name}", dist.Normal(0, root))
-                p[f"deviation_{name}"] = numpyro.deterministic(f"deviation_{name}", root * half)
+                own = half_centred(f"deviation_{name}", p[f"cell_sd_{name}"])
+                p[f"deviation_{name}"] = numpyro.deterministic(f"deviation_{name}", shared[name] + own)
             # Centred on its trend: the losses of a cell pin it, and the non-centred form does not mix.
-            lowest = dist.Normal(optimal_loss_trend(p, x), p["cell_sd_optimal_loss"])
-            p["cell_optimal_loss"] = numpyro.sample("cell_optimal_loss", lowest)
+            trend = optimal_loss_trend(p, x) + shared["optimal_loss"]
+            p["cell_optimal_loss"] = numpyro.sample("cell_optimal_loss", dist.Normal(trend, p["cell_sd_optimal_loss"]))
 
         of_run = {name: value[design.cell] if jnp.ndim(value) else value for name, value in p.items()}
         x_run = {name: value[design.cell] for name, value in x.items()}
@@ -123,7 +190,10 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         with numpyro.plate("run", len(design.loss)), numpyro.handlers.mask(mask=seen):
             numpyro.sample("diverged", run.diverged, obs=design.diverged)
             with numpyro.handlers.mask(mask=~lost):
-                numpyro.sample("loss", run.loss, obs=design.loss)
+                scale = run.scale * jnp.ones(len(design.loss))
+                luck = p["luck_kept"]
+                readings = RunReadings(run.location, scale, design.edge, design.before, luck)
+                numpyro.sample("loss", readings, obs=design.loss)
 
     def shifts(self, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
         """Log of the trend's mean slope over the range of the observed cells, over that at the pivot, by slope.
@@ -140,18 +210,25 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         return shifts
 
     def measured(self, design: SurfaceDesign) -> Arrays:
-        """Loss (0 where diverged) and divergence of every run."""
+        """Loss (0 where diverged), read at the edge, and divergence of every run."""
         return {"loss": design.loss, "diverged": design.diverged}
 
     def observed(self, design: SurfaceDesign) -> Arrays:
-        """Loss, missing where the run diverged, and divergence of every run."""
+        """Loss, read at the edge and missing where the run diverged, and divergence of every run."""
         lost = design.diverged == 1
         return {"loss": np.where(lost, np.nan, design.loss), "diverged": lost.astype(int)}
 
+    def to_simulate(self, design: SurfaceDesign) -> SurfaceDesign:
+        """The design without edges: what is drawn from it is a loss, not a reading."""
+        return design._replace(edge=np.full_like(design.edge, np.inf))
+
     def with_measured(self, design: SurfaceDesign, values: Arrays) -> SurfaceDesign:
-        """The design with other losses and divergences."""
-        lost = filled(values["diverged"].astype(float))
-        return design._replace(loss=np.where(lost == 1, 0.0, filled(values["loss"])), diverged=lost)
+        """The design with other losses and divergences; the edges are theirs."""
+        loss, lost = values["loss"][: design.present.sum()], values["diverged"][: design.present.sum()] == 1
+        cell = design.cell[: len(loss)]
+        edge = edges(pd.DataFrame({"cell": cell, "loss": np.where(lost, np.nan, loss)}), float(design.window))
+        read = np.where(lost, 0.0, np.minimum(loss, edge))
+        return design._replace(loss=filled(read), edge=filled(edge, np.inf), diverged=filled(lost.astype(float)))
 
     def table_with(self, table: Runs, values: Arrays) -> Runs:
         """The runs with other losses and divergences."""
@@ -180,17 +257,33 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         ]
 
     def needs_at(self, table: Runs) -> tuple[str, ...]:
-        """The law's covariates."""
-        return self.law.covariates
+        """The law's covariates; where each cell tried a single batch size, and not all the same, that of the target."""
+        several = self.given(table) and table.frame["batch_size"].nunique() > 1
+        return (*self.law.covariates, *(["batch_size"] if several else []))
+
+    def given(self, table: Runs) -> bool:
+        """Whether no cell tried several batch sizes: then nothing says which is best, and it is taken as given."""
+        return bool((table.frame.groupby("cell")["batch_size"].nunique() == 1).all())
+
+    def given_batch_sizes(self, table: Runs, rows: pd.DataFrame) -> Arrays:
+        """Natural log of each row's batch size where it is given; the table's where it has one alone."""
+        if not self.given(table):
+            return {}
+        only = table.frame["batch_size"].iloc[0]
+        return {
+            GIVEN: np.log(
+                (rows["batch_size"] if "batch_size" in rows else rows["task"].map(lambda _: only)).to_numpy(float)
+            )
+        }
 
     def draw_cell(self, p: Draws, x: Values, rng: np.random.Generator, cells: np.ndarray) -> Arrays:
         """Parameters of new cells, with their own deviations and lowest loss: see `Likelihood.draw_cell`."""
         shape = (*np.shape(p["noise"])[:-1], int(cells.max()) + 1)
-        noise = [rng.standard_normal(shape)[..., cells] for _ in range(3)]
-        own = {f"deviation_{name}": p[f"cell_sd_{name}"] * z for name, z in zip(HYPERPARAMETERS, noise, strict=False)}
+        own = {name: p[f"cell_sd_{name}"] * rng.standard_normal(shape)[..., cells] for name in SHARED}
+        moved = {name: own[name] + self.level_deviation(p, name) for name in SHARED}
         with jax.enable_x64(True):
-            trend = np.asarray(optimal_loss_trend(p, x))
-        return {**p, **own, "cell_optimal_loss": trend + p["cell_sd_optimal_loss"] * noise[2]}
+            lowest = np.asarray(optimal_loss_trend(p, x)) + moved.pop("optimal_loss")
+        return {**p, **{f"deviation_{name}": value for name, value in moved.items()}, "cell_optimal_loss": lowest}
 
     def optimum(self, p: Draws, x: Values) -> Arrays:
         """Best learning rate and batch size (natural logs) of a cell, and its lowest loss (nats)."""
@@ -212,9 +305,36 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
             return RunLoss(*map(np.asarray, run_loss(self.law, wide, along, log_learning_rate, log_batch_size)))
 
 
+def readings_before(frame: pd.DataFrame, seen: np.ndarray) -> np.ndarray:
+    """Position of the reading before each, of the same run; -1 for the first, or where that is not `seen` or diverged.
+
+    Columns as in `Runs.frame`. Without the column `run` every row is a run of its own.
+    """
+    before = np.full(len(frame), -1)
+    if "run" in frame:
+        rows = frame.reset_index(drop=True)
+        rows = rows[seen & ~rows["diverged"].to_numpy()].sort_values(["run", "data"], kind="stable")
+        follows = rows["run"].to_numpy()[1:] == rows["run"].to_numpy()[:-1]
+        before[rows.index[1:][follows]] = rows.index[:-1][follows]
+    return before
+
+
+def reach(frame: pd.DataFrame) -> float:
+    """A window of 1, in nats: the spread of the cells' lowest losses. Rows as in `Runs.frame`."""
+    lowest = frame[~frame["diverged"]].groupby("cell")["loss"].min()
+    return max(float(lowest.std()) if len(lowest) > 1 else 0.0, LEAST_LOSS_SPREAD)
+
+
+def edges(frame: pd.DataFrame, window: float) -> np.ndarray:
+    """Edge of each run, nats: `window` above the lowest loss of its cell. Columns `cell` and `loss`, NaN if diverged.
+
+    Chosen by the runs below it, an edge leaves the likelihood what it would be with one that was set beforehand.
+    """
+    return (frame.groupby("cell")["loss"].transform("min") + window).fillna(np.inf).to_numpy(float)
+
+
 def _places(frame: pd.DataFrame) -> dict[str, float]:
     """Where priors that are relative to the sweep lie: the middle of the grid, the cells' lowest losses."""
     lowest = frame[~frame["diverged"]].groupby("cell")["loss"].min()
-    spread = float(lowest.std()) if len(lowest) > 1 else 0.0
     middle = {name: float(np.median(np.unique(np.log(frame[name])))) for name in HYPERPARAMETERS}
-    return middle | {"loss": float(lowest.mean()), "loss_sd": max(spread, LEAST_LOSS_SPREAD)}
+    return middle | {"loss": float(lowest.mean()), "loss_sd": reach(frame)}

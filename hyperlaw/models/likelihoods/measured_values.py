@@ -3,7 +3,9 @@
 For row i, in natural logs, with t4 Student's t with 4 degrees of freedom, censored at what could be read
 (`hyperlaw.models.likelihoods.censored_student_t`):
 
-    ln value_i ~ t4(law_i + deviation_cell, sqrt(error_i^2 + residual_sd^2))
+    ln value_i ~ t4(law_i + drift_i + deviation_levels + deviation_cell, sqrt(error_i^2 + residual_sd^2))
+
+Drift and the deviations that rows of one level share stand in `hyperlaw.models.likelihoods.deviations`.
 
 `error` is the standard error that the table states, `residual_sd` the scale of what the law does not describe; that is
 added again for a cell that was not fitted. Where learning rate and batch size of one cell were estimated together, the
@@ -28,12 +30,17 @@ from hyperlaw.intervals import interval_columns
 from hyperlaw.models.law import Numbers, Values
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
 from hyperlaw.models.likelihoods.censored_student_t import CensoredStudentT, standard_noise
+from hyperlaw.models.likelihoods.deviations import (
+    LEVEL_SD,
+    MEANING,
+    drift,
+    drift_parameters,
+    level_of,
+    level_parameters,
+    sample_levels,
+)
 from hyperlaw.models.parameter import Parameter
 
-MEANING = {
-    "learning_rate": "best learning rate", "batch_size": "best batch size", "utd": "best updates-to-data ratio",
-    "improvement": "improvement", "steps": "steps", "data": "data",
-}  # fmt: skip
 # A value that is not measured: no error, and no end of what could be read.
 FREE = {"error": 0.0, "low": 0.0, "high": np.inf}
 
@@ -53,6 +60,8 @@ class ValuesDesign(NamedTuple):
         Index of each row's cell: rows that share all covariates that enter as logs, and the task.
     cells
         0, 1, ... one entry a cell.
+    level, levels
+        By levelled covariate: position of each row's level; and 0, 1, ... one entry a level.
     log_batch_size
         Natural log of the batch size where it is given, else 0.
     """
@@ -64,6 +73,8 @@ class ValuesDesign(NamedTuple):
     correlation: np.ndarray
     cell: np.ndarray
     cells: np.ndarray
+    level: dict[str, np.ndarray]
+    levels: dict[str, np.ndarray]
     log_batch_size: np.ndarray
     task: np.ndarray
     tasks: np.ndarray
@@ -80,9 +91,14 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
     kinds: ClassVar[tuple[str, ...]] = ("optima", "steps_to_loss")
 
     @property
+    def shares(self) -> tuple[str, ...]:
+        """What the law predicts."""
+        return self.law.predicts
+
+    @property
     def scatter_parameters(self) -> tuple[Parameter, ...]:
-        """The scale of the residuals of each quantity."""
-        return tuple(
+        """The scale of the residuals of each quantity, the drift of exponents, the scale of what levels share."""
+        residuals = tuple(
             Parameter(
                 f"residual_sd_{name}", f"scatter of the {MEANING.get(name, name)} around the law, beyond the stated "
                 "error", "ln", dist.LogNormal(log(0.1), 0.7),
@@ -90,6 +106,8 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
             )
             for name in self.law.predicts
         )  # fmt: skip
+        shared = level_parameters(self.law, dict.fromkeys(self.law.predicts, ("ln", LEVEL_SD)))
+        return residuals + drift_parameters(self.law, self.law.predicts) + shared
 
     def given(self, table: Table) -> bool:
         """Whether the table fixes a batch size in every row that matters to the law: then a target must give one."""
@@ -132,7 +150,7 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
 
         cells = frame.groupby(["task", *self.law.logged], sort=True).ngroup().to_numpy()
         correlation = frame["correlation"].to_numpy(float) if "correlation" in frame else np.zeros(len(frame))
-        given = self.given(table)
+        given, known = self.given(table), self.levels(table)
         batch = np.log(frame["batch_size"].to_numpy(float)) if given else np.zeros(len(frame))
         return ValuesDesign(
             value=logs("value", 0.0),
@@ -142,6 +160,8 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
             correlation=filled(correlation),
             cell=filled(cells),
             cells=np.arange(cells.max() + 1),
+            level={name: filled(level_of(rows, frame, name)) for name, rows in known.items()},
+            levels={name: np.arange(len(rows)) for name, rows in known.items()},
             log_batch_size=filled(batch),
             task=filled(frame["task"].map(table.tasks.index).to_numpy()),
             tasks=np.arange(len(table.tasks)),
@@ -182,6 +202,7 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
     def model(self, design: ValuesDesign) -> None:
         """NumPyro model: measured values around the law."""
         p = self.sample_parameters(design)
+        shared = sample_levels(p, self.shares, design.level, design.levels)
         deviation = self.sample_deviation(p, design)
         centre = self.log_values(p, design.covariates, design.log_batch_size, list(design.value))
         measured: dict[str, jax.Array] = {}
@@ -191,7 +212,8 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
                 if name == "learning_rate" and "batch_size" in measured:
                     slope, variance = self._given_batch(p, design, measured["batch_size"], variance)
                     mean = mean + slope * (measured["batch_size"] - centre["batch_size"])
-                scatter = CensoredStudentT(mean + deviation, jnp.sqrt(variance), design.low[name], design.high[name])
+                mean = mean + shared[name] + deviation
+                scatter = CensoredStudentT(mean, jnp.sqrt(variance), design.low[name], design.high[name])
                 # What is returned is the measured value, or the one drawn where the model is not conditioned.
                 measured[name] = numpyro.sample(name, scatter, obs=design.value[name])
 
@@ -200,11 +222,14 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
         return 0.0
 
     def log_values(self, p: Values, x: Values, log_batch_size: Numbers, quantities: list[str]) -> dict[str, jax.Array]:
-        """What the law says of each quantity; the learning rate at the best batch size where both are asked for."""
+        """What the law says of each quantity, with its drift.
+
+        The learning rate is that at the law's best batch size where both are asked for.
+        """
         law = self.law
         if {"learning_rate", "batch_size"} <= set(quantities):
             log_batch_size = law.log_value("batch_size", p, x, log_batch_size)
-        return {name: law.log_value(name, p, x, log_batch_size) for name in quantities}
+        return {name: law.log_value(name, p, x, log_batch_size) + drift(p, name, x) for name in quantities}
 
     def variance(self, p: Values, quantity: str, error: Numbers) -> Numbers:
         """Squared scale of a measured value around its centre: the residuals', and the stated error's."""
@@ -266,7 +291,9 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
         """Natural log of each quantity, as the law says and the cell deviates; they broadcast to (chain, draw, row)."""
         with jax.enable_x64(True):
             logs = self.log_values(p, x, log_batch_size, quantities)
-            return {n: np.asarray(v) + p.get("deviation_cell", 0.0) for n, v in logs.items()}
+            return {
+                n: np.asarray(v) + self.level_deviation(p, n) + p.get("deviation_cell", 0.0) for n, v in logs.items()
+            }
 
     def predicted(self, table: Table, p: Draws, x: Values, log_batch_size: Numbers, rng: np.random.Generator) -> Arrays:
         """Each quantity of a new cell, its deviation and residual included; no error of measuring it."""

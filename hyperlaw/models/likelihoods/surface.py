@@ -1,21 +1,29 @@
 """The loss surface of a cell: its parameters, and pure functions of them.
 
 For run i of cell c, with u and v the natural-log distances of its learning rate and batch size from the
-best ones (of the cell: the law's plus the cell's own deviation):
+best ones (the law's, with drift and the deviations of the cell, see `hyperlaw.models.likelihoods.deviations`):
 
-    loss_i ~ StudentT(tail, L_c + excess_i, sqrt(noise^2 + (noise_growth excess_i)^2))
-    excess = x / (1 + x / saturation),   x = k_eta g(u, skew_eta) + k_B g(v, skew_B)
+    loss_i ~ t4(L_c + excess_i, sqrt(noise^2 + (noise_growth excess_i)^2))
+    excess = k_eta g(u, skew_eta) + k_B g(v, skew_B)
     g(u, s) = 2 (exp(s u) - s u - 1) / s^2,   u^2 as s -> 0
 
 and the optimal loss L_c of a cell is scattered around a trend that falls with every covariate as in Chinchilla's loss
 (arXiv 2203.15556), written by its slope at the pivot: with falls f_N and f_D from the pivot,
 
     L = L_0 - f_N - f_D + coupling f_N f_D
-    d f_x / d ln x = slope_x exp(-exponent_x ln x - bend_x (ln x)^2 / 2)
+    d f_x / d ln x = slope_x exp(-exponent_x t + early_x (ln 2 - softplus(-t)) - bend_x t^2 / 2),   t = ln x
 
-Chinchilla has neither coupling nor bend. Kaplan's form (arXiv 2001.08361) has a negative coupling: a larger model gains
-more from data. The bend is there because the trend is extrapolated, and a pure power law is sure of how it levels off
-when it should not be. A run diverges with a probability that rises with u.
+Chinchilla has neither coupling nor what follows the exponent. Kaplan's form (arXiv 2001.08361) has a negative coupling:
+a larger model gains more from data. Early in training the loss falls by another law than later: where x grows in
+training, the exponent is lower by `early` at small x, and within about an e-fold of the pivot it returns to the one
+that holds from there on (`early` is 0 for the others). The bend is there because a pure power law is sure of how the
+trend levels off when it should not be. A run diverges with a probability that rises with u.
+
+The bowl holds near the optimum alone. Far from it runs are damaged rather than mistuned, and lose what no bowl
+describes: a loss further than a window above the lowest of its cell is read as its edge, "at least so bad".
+
+Where no cell tried several batch sizes, none is best: v is 0, and the law is one of the learning rate at the batch size
+that was used.
 """
 
 from itertools import combinations
@@ -27,16 +35,26 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.models.law import Numbers, OptimumLaw, Values
+from hyperlaw.models.likelihoods.censored_student_t import CensoredStudentT
+from hyperlaw.models.likelihoods.deviations import ALONG_TRAINING, LEVEL_SD, drift, drift_parameters, level_parameters
 from hyperlaw.models.parameter import Parameter
-from hyperlaw.models.prior import AtBestLoss, InLossSpread, PerBestLoss
+from hyperlaw.models.prior import AtBestLoss, InLossSpread, PerBestLoss, Prior
 
+# Natural log of the batch size of a cell, where no cell tried several.
+GIVEN = "given_batch_size"
 _WIDE = "unit and location only; the losses say the rest"
+# What cells of one level share: unit and prior of its scale.
+SHARED: dict[str, tuple[str, Prior]] = {
+    "learning_rate": ("ln", LEVEL_SD), "batch_size": ("ln", LEVEL_SD),
+    "optimal_loss": ("nats", InLossSpread(0.03, 0.5)),
+}  # fmt: skip
 _NODES, _WEIGHTS = (a.tolist() for a in np.polynomial.legendre.leggauss(12))  # on -1 to 1
 
 
-def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
-    """Parameters of the loss surface that every law shares."""
+def surface_parameters(law: OptimumLaw) -> tuple[Parameter, ...]:
+    """Parameters of the loss surface around a law's optimum."""
     fixed = (
         Parameter("optimal_loss", "lowest loss at the pivot", "nats", AtBestLoss(3.0), _WIDE, group_sd=0.3),
         Parameter(
@@ -60,18 +78,14 @@ def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
             "skew_batch_size", "how much faster the loss rises above B* than below", "", dist.Normal(0, 0.3),
             "about 0 on the same sweep",
         ),
-        Parameter(
-            "saturation", "excess loss that no setting exceeds", "nats", InLossSpread(5.0, 1.0),
-            "a run cannot do worse than not to learn",
-        ),
         Parameter("noise", "scatter of a run's loss at the optimum", "nats", InLossSpread(0.02, 1.0), _WIDE),
         Parameter(
             "noise_growth", "scatter as a share of the excess loss", "", dist.LogNormal(log(0.2), 0.5),
             "0.2 on a published sweep (2503.04715)",
         ),
         Parameter(
-            "tail", "degrees of freedom of the scatter", "", dist.Gamma(4.0, 0.5),
-            "between heavy tails (2) and nearly normal (20)",
+            "luck_kept", "share of its luck that a run keeps from one horizon to the next", "", dist.Beta(2.0, 2.0),
+            "0.7 to 0.9 between seeds of lm_adam; says nothing where every row is a run of its own",
         ),
         Parameter(
             "cell_sd_learning_rate", "a cell's own deviation from the law's learning rate", "ln",
@@ -94,23 +108,35 @@ def surface_parameters(covariates: tuple[str, ...]) -> tuple[Parameter, ...]:
         "optimal_loss_coupling", "how much more one covariate lowers the loss where another is large", "1 / nats",
         PerBestLoss(-4.5, 4.0), "0 in Chinchilla's form (2203.15556), -8.7 / loss in Kaplan's (2001.08361)",
     )  # fmt: skip
-    several = (coupling,) if len(covariates) > 1 else ()
-    return fixed + several + tuple(p for name in covariates for p in _covariate_parameters(name))
+    several = (coupling,) if len(law.covariates) > 1 else ()
+    by_covariate = tuple(p for name in law.covariates for p in _covariate_parameters(name))
+    return fixed + several + by_covariate + drift_parameters(law, HYPERPARAMETERS) + level_parameters(law, SHARED)
 
 
 def _covariate_parameters(name: str) -> tuple[Parameter, ...]:
+    along = name in ALONG_TRAINING
+    early = Parameter(
+        f"optimal_loss_early_{name}", f"how much lower that exponent is at small {name}", "", dist.Normal(0, 0.4),
+        "0 for a pure power law; in a sweep that begins early in training it rose from -0.2 to 0.37 (lm_adam)",
+    )  # fmt: skip
+    levels_off = (
+        Parameter(
+            f"optimal_loss_exponent_{name}", f"exponent with which that fall levels off at large {name}", "",
+            dist.LogNormal(log(0.33), 0.3) if along else dist.LogNormal(log(0.25), 0.6),
+            "published 0.28 to 0.37 (2203.15556, 2404.10102)",
+        ),
+        *([early] if along else []),
+        Parameter(
+            f"optimal_loss_bend_{name}", f"growth of that exponent with ln {name}", "",
+            dist.Normal(0, 0.03 if along else 0.1),
+            "0 for a pure power law; " + ("beside an early phase little is left" if along else "few sizes say little"),
+        ),
+    )  # fmt: skip
     return (
+        *levels_off,
         Parameter(
             f"optimal_loss_slope_{name}", f"fall of the lowest loss with ln {name}, at the pivot", "nats",
             InLossSpread(0.5, 1.0), _WIDE, group_sd=0.2,
-        ),
-        Parameter(
-            f"optimal_loss_exponent_{name}", f"exponent with which that fall levels off in {name}", "",
-            dist.LogNormal(log(0.25), 0.6), "published 0.28 to 0.37 (2203.15556, 2404.10102)",
-        ),
-        Parameter(
-            f"optimal_loss_bend_{name}", f"growth of that exponent with ln {name}", "", dist.Normal(0, 0.1),
-            "0 for a pure power law; over an octave the exponent may change by a quarter of itself",
         ),
         Parameter(
             f"sharpness_rate_exponent_{name}", f"exponent of the learning-rate sharpness with {name}", "",
@@ -134,14 +160,17 @@ def bowl(u: Numbers, skew: Numbers) -> jax.Array:
 
 def _fall(p: Values, name: str, x: Numbers) -> jax.Array:
     """Fall of the trend in a covariate from the pivot to x, nats: the integral of its slope, by Gauss-Legendre."""
-    nodes = jnp.asarray(x)[..., None] * _unit_nodes()
-    rate = jnp.exp(_log_rate(p[f"optimal_loss_exponent_{name}"], p[f"optimal_loss_bend_{name}"], nodes))
+    rate = jnp.exp(_log_rate(p, name, jnp.asarray(x)[..., None] * _unit_nodes()))
     return p[f"optimal_loss_slope_{name}"] * x / 2 * jnp.sum(jnp.array(_WEIGHTS) * rate, axis=-1)
 
 
-def _log_rate(exponent: Numbers, bend: Numbers, t: Numbers) -> jax.Array:
+def _log_rate(p: Values, name: str, t: Numbers) -> jax.Array:
     """Natural log of the slope of the trend at t, the last axis, over that at the pivot."""
-    return -jnp.asarray(exponent)[..., None] * t - jnp.asarray(bend)[..., None] * t**2 / 2
+    exponent, bend = (jnp.asarray(p[f"optimal_loss_{of}_{name}"])[..., None] for of in ("exponent", "bend"))
+    rate = -exponent * t - bend * t**2 / 2
+    if name in ALONG_TRAINING:
+        rate += jnp.asarray(p[f"optimal_loss_early_{name}"])[..., None] * (log(2) - jax.nn.softplus(-t))
+    return rate
 
 
 def _unit_nodes() -> jax.Array:
@@ -160,22 +189,34 @@ def optimal_loss_trend(p: Values, x: Values) -> jax.Array:
 def log_mean_slope(p: Values, name: str, low: Numbers, high: Numbers) -> jax.Array:
     """Natural log of the trend's mean slope in a covariate from `low` to `high`, over that at the pivot."""
     nodes = low + (high - low) * _unit_nodes()
-    rate = _log_rate(p[f"optimal_loss_exponent_{name}"], p[f"optimal_loss_bend_{name}"], nodes)
-    return jax.nn.logsumexp(rate, axis=-1, b=jnp.array(_WEIGHTS) / 2)
+    return jax.nn.logsumexp(_log_rate(p, name, nodes), axis=-1, b=jnp.array(_WEIGHTS) / 2)
 
 
 def best_batch_size(law: OptimumLaw, p: Values, x: Values) -> jax.Array:
-    """Natural log of a cell's best batch size: the law's, plus the cell's own deviation."""
-    return law.log_batch_size(p, x) + p["deviation_batch_size"]
+    """Natural log of a cell's best batch size: the law's with its drift, plus the cell's own deviation.
+
+    That which is given, where no cell tried several: nothing then says which is best.
+    """
+    if GIVEN in p:
+        return p[GIVEN]
+    return law.log_batch_size(p, x) + _moved(p, "batch_size", x)
 
 
 def best_learning_rate(law: OptimumLaw, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
     """Natural log of a cell's best learning rate at a given batch size.
 
-    A deviation of the cell's batch size shifts the whole ridge along it.
+    What moves the cell's best batch size off the law shifts the whole ridge along it. Where batch sizes are given, it
+    is that at the given one.
     """
-    shifted = log_batch_size - p["deviation_batch_size"]
-    return law.log_learning_rate(p, x, shifted) + p["deviation_learning_rate"]
+    if GIVEN in p:
+        return law.log_learning_rate(p, x, law.log_batch_size(p, x)) + _moved(p, "learning_rate", x)
+    shifted = log_batch_size - _moved(p, "batch_size", x)
+    return law.log_learning_rate(p, x, shifted) + _moved(p, "learning_rate", x)
+
+
+def _moved(p: Values, name: str, x: Values) -> Numbers:
+    """How far a cell's optimum lies from the law's, in ln."""
+    return drift(p, name, x) + p[f"deviation_{name}"]
 
 
 def excess_loss(
@@ -186,8 +227,7 @@ def excess_loss(
     v = log_batch_size - best_batch_size(law, p, x)
     rate = p["sharpness_learning_rate"] * jnp.exp(sum(p[f"sharpness_rate_exponent_{c}"] * x[c] for c in x))
     batch = p["sharpness_batch_size"] * jnp.exp(sum(p[f"sharpness_batch_exponent_{c}"] * x[c] for c in x))
-    raw = rate * bowl(u, p["skew_learning_rate"]) + batch * bowl(v, p["skew_batch_size"])
-    return raw / (1 + raw / p["saturation"]), u
+    return rate * bowl(u, p["skew_learning_rate"]) + batch * bowl(v, p["skew_batch_size"]), u
 
 
 class RunLoss(NamedTuple):
@@ -197,8 +237,8 @@ class RunLoss(NamedTuple):
     ----------
     excess
         Nats above the lowest loss of the cell, without scatter: the regret of its setting.
-    location, scale, tail
-        Of the loss: Student's t, nats.
+    location, scale
+        Of the loss: Student's t with 4 degrees of freedom, nats.
     logit
         Log-odds that it diverges.
     """
@@ -206,13 +246,11 @@ class RunLoss(NamedTuple):
     excess: Numbers
     location: Numbers
     scale: Numbers
-    tail: Numbers
     logit: Numbers
 
-    @property
-    def loss(self) -> dist.StudentT:
-        """Distribution of the loss of a run that does not diverge."""
-        return dist.StudentT(self.tail, self.location, self.scale)
+    def reading(self, edge: Numbers = jnp.inf) -> CensoredStudentT:
+        """Distribution of the loss of a run that does not diverge, read as `edge` where it lies above."""
+        return CensoredStudentT(self.location, self.scale, -jnp.inf, edge)
 
     @property
     def diverged(self) -> dist.Bernoulli:
@@ -223,16 +261,12 @@ class RunLoss(NamedTuple):
         """Losses with standardised noise, as `standard_noise` draws it, in place of the scatter."""
         return self.location + self.scale * noise
 
-    def log_density(self, loss: Numbers) -> jax.Array:
-        """Joint log density of divergence and loss; NaN stands for a run that diverged."""
+    def log_density(self, loss: Numbers, edge: Numbers = jnp.inf) -> jax.Array:
+        """Joint log density of divergence and loss, read at `edge`; NaN stands for a run that diverged."""
         lost = jnp.isnan(loss)
-        kept = self.loss.log_prob(jnp.where(lost, 0.0, loss)) + jax.nn.log_sigmoid(-jnp.asarray(self.logit))
+        read = jnp.where(lost, 0.0, jnp.minimum(loss, edge))
+        kept = self.reading(edge).log_prob(read) + jax.nn.log_sigmoid(-jnp.asarray(self.logit))
         return jnp.where(lost, jax.nn.log_sigmoid(jnp.asarray(self.logit)), kept)
-
-
-def standard_noise(tail: np.ndarray, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Standardised scatter of losses: what `RunLoss.placed` takes. NumPy draws it many times faster than JAX."""
-    return rng.standard_t(tail, shape)
 
 
 def run_loss(law: OptimumLaw, p: Values, x: Values, log_learning_rate: Numbers, log_batch_size: Numbers) -> RunLoss:
@@ -245,6 +279,5 @@ def run_loss(law: OptimumLaw, p: Values, x: Values, log_learning_rate: Numbers, 
         excess=excess,
         location=p["cell_optimal_loss"] + excess,
         scale=jnp.sqrt(p["noise"] ** 2 + (p["noise_growth"] * excess) ** 2),
-        tail=p["tail"],
         logit=(u - p["divergence_threshold"]) / p["divergence_width"],
     )

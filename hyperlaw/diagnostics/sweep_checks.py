@@ -1,0 +1,107 @@
+"""What a sweep of runs cannot say: optima at the end of what was tried, batch sizes that do not vary, few levels.
+
+Each function returns the value of one check of `hyperlaw.diagnostics.check`.
+"""
+
+import numpy as np
+
+from hyperlaw.data.runs import Runs
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.inference.cells import fitted_cells, new_cell
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.models.likelihoods.deviations import levelled
+from hyperlaw.models.likelihoods.surface import best_learning_rate
+
+LEAST_SIDE = 15  # residuals of a side, below which their mean says little
+NEAR = 0.25  # of the window
+BEYOND = 4.0  # how many times the largest data, where a target is not known yet
+SHARE_LEFT = 0.5  # of the prior variance: more of it left, and the prior decides a parameter
+
+
+def at_the_end(runs: Runs, name: str) -> float:
+    """Share of the cells that tried several values whose best run has the lowest or the highest of them."""
+    frame = runs.frame
+    tried = frame.groupby("cell")[name].agg(["min", "max"])
+    means = frame[~frame["diverged"]].groupby(["cell", *HYPERPARAMETERS], as_index=False)["loss"].mean()
+    best = means.loc[means.groupby("cell")["loss"].idxmin()].set_index("cell")[name]
+    several = tried["min"] < tried["max"]
+    ended = (best == tried["min"]) | (best == tried["max"])
+    return float(ended[several].mean()) if several.any() else 0.0
+
+
+def together(runs: Runs) -> float:
+    """Mean correlation of ln learning rate and ln batch size within cells that tried several of both."""
+    logs = np.log(runs.frame[list(HYPERPARAMETERS)]).assign(cell=runs.frame["cell"])
+    several = logs.groupby("cell").nunique().gt(1).all(axis=1)
+    found = [
+        abs(np.corrcoef(cell[list(HYPERPARAMETERS)].T)[0, 1]) for index, cell in logs.groupby("cell") if several[index]
+    ]
+    return float(np.mean(found)) if found else 0.0
+
+
+def most_batch_sizes(runs: Runs) -> float:
+    """Most batch sizes that a cell tried."""
+    return float(runs.frame.groupby("cell")["batch_size"].nunique().max())
+
+
+def fewest_levels(posterior: Posterior) -> float:
+    """Fewest values of a covariate whose levels have deviations of their own, over tasks."""
+    frame = posterior.table.frame
+    return float(min(frame.groupby("task")[name].nunique().min() for name in levelled(posterior.law)))
+
+
+def one_sidedness(posterior: Posterior) -> float:
+    """How far the mean rank of the runs near or far, above or below the best learning rate, lies from one half.
+
+    The rank of a run is the share of its posterior predictive draws below its loss. The largest of four, each less two
+    standard errors of a mean of so many uniform ranks.
+    """
+    runs, surface = posterior.runs, posterior.surface
+    frame = runs.frame
+    p, x = fitted_cells(posterior)
+    cell = frame["cell"].to_numpy()
+    mean = {name: value.mean(axis=(0, 1))[cell] for name, value in p.items()}
+    logs = [np.log(frame[name].to_numpy(float)) for name in HYPERPARAMETERS]
+    along = {name: np.asarray(value)[cell] for name, value in x.items()}
+    distance = logs[0] - np.asarray(best_learning_rate(surface.law, mean, along, logs[1]))
+    drawn = posterior.group("posterior_predictive")["loss"].values
+    seen = posterior.group("observed_data")["loss"].values
+    rank = ((drawn < seen).mean(axis=(0, 1)) + (drawn <= seen).mean(axis=(0, 1))) / 2
+    above_best = seen - frame.assign(seen=seen).groupby("cell")["seen"].transform("min").to_numpy()
+    edge = np.nanmax(above_best)
+    inside = np.isfinite(seen) & (above_best < edge * (1 - 1e-9))
+    near = above_best < NEAR * edge
+    worst = 0.0
+    for side in (distance > 0, distance <= 0):
+        for where in (near, ~near):
+            ranks = rank[side & where & inside]
+            if len(ranks) >= LEAST_SIDE:
+                worst = max(worst, abs(float(ranks.mean()) - 0.5) - 2 / np.sqrt(12 * len(ranks)))
+    return worst
+
+
+def left_to_the_prior(posterior: Posterior) -> float:
+    """Share of the spread of the best learning rate beyond the runs that goes with what the prior decides.
+
+    At four times the largest data (or the largest scale) of the last task: the share of the variance of ln eta* that a
+    linear regression explains on the parameters of which the runs removed less than half of the prior variance.
+    """
+    runs = posterior.runs
+    at: dict[str, float | str | None] = {name: float(runs.frame[name].max()) for name in posterior.law.covariates}
+    moving = "data" if "data" in at else next(iter(at))
+    at[moving] = BEYOND * float(runs.frame[moving].max())
+    if "batch_size" in posterior.likelihood.needs_at(runs):
+        at["batch_size"] = float(runs.frame["batch_size"].median())
+    if len(runs.tasks) > 1:
+        at["task"] = runs.tasks[-1]
+    cell = new_cell(posterior, at, "check")
+    rate = posterior.surface.optimum(cell.p, cell.x)["learning_rate"].ravel()
+    prior = posterior.group("prior")
+    loose = [
+        cell.p[p.name].ravel()
+        for p in posterior.likelihood.parameter_list
+        if float(posterior.draws[p.name].var()) > SHARE_LEFT * float(prior[p.name].var())
+    ]
+    columns = np.column_stack([np.ones(rate.size), *loose])
+    left = rate - columns @ np.linalg.lstsq(columns, rate)[0]
+    return float(1 - left.var() / rate.var())

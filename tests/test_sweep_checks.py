@@ -1,0 +1,81 @@
+"""Checks of what a sweep cannot say: each fires on a sweep that has the fault, and is quiet on clean ones."""
+
+import numpy as np
+import pytest
+from conftest import TRUTH, grid, simulate
+from made_fit import made_fit
+
+import hyperlaw as hl
+from hyperlaw.diagnostics.check import SWEEP, Looked
+from hyperlaw.diagnostics.sweep_checks import (
+    at_the_end,
+    fewest_levels,
+    left_to_the_prior,
+    most_batch_sizes,
+    one_sidedness,
+    together,
+)
+
+LAW = hl.laws.StepLaw()
+FOUR = (1e6, 2e6, 4e6, 8e6)
+# Parameters known exactly, and cells that do not deviate: what is left is the scatter of runs.
+STILL = TRUTH | {f"{of}_sd_{n}": 1e-9 for of in ("cell", "params") for n in ("learning_rate", "batch_size")}
+STILL |= {"cell_sd_optimal_loss": 1e-9, "params_sd_optimal_loss": 1e-9}
+
+
+def sweep(seed, truth=STILL, **changes):
+    return simulate(LAW, grid(**{"sizes": FOUR, "rates": 9, "batches": 7} | changes), seed=seed, truth=truth)
+
+
+def fires(fit):
+    """Names of the checks of a sweep that are not passed."""
+    return [spec.name for spec in SWEEP if spec.row(Looked(fit))[3] != "PASS"]
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 20))])
+def test_clean_sweeps_are_quiet(seed):
+    fit = made_fit(LAW, sweep(seed), STILL, scattered={"log_learning_rate": 0.02}, draws=100, whole=True)
+    assert fires(fit) == []
+
+
+def test_optima_at_the_end_of_what_was_tried():
+    low = sweep(0).where(sweep(0).frame["learning_rate"] < 6e-4)
+    assert at_the_end(low, "learning_rate") == 1
+    assert at_the_end(low, "batch_size") <= 0.25
+    few = sweep(0).where(sweep(0).frame["batch_size"] < 2.0**14.5)
+    assert at_the_end(few, "batch_size") > 0.5
+    assert at_the_end(sweep(0, batches=1), "batch_size") == 0  # nothing was tried
+
+
+def test_batch_sizes_that_do_not_vary_or_follow_the_learning_rate():
+    assert most_batch_sizes(sweep(0, batches=1)) == 1
+    assert most_batch_sizes(sweep(0)) == 7
+    assert together(sweep(0)) == pytest.approx(0, abs=1e-9)
+    frame = sweep(0).frame
+    tied = hl.Runs.from_frame(frame.assign(batch_size=frame["learning_rate"] * 2.0**25).drop_duplicates(
+        ["params", "data", "learning_rate"]
+    ), batch_unit=1)  # fmt: skip
+    assert together(tied) == pytest.approx(1)
+    assert together(sweep(0, batches=1)) == 0
+
+
+def test_few_sizes():
+    assert fewest_levels(made_fit(LAW, sweep(0), TRUTH, draws=4)) == 4
+    assert fewest_levels(made_fit(LAW, sweep(0, sizes=(1e6, 4e6)), TRUTH, draws=4)) == 2
+
+
+def test_a_bowl_of_the_wrong_shape_shows_on_a_side():
+    runs = sweep(3, STILL | {"skew_learning_rate": 1.5})
+    right = made_fit(LAW, runs, STILL | {"skew_learning_rate": 1.5}, draws=100, whole=True)
+    wrong = made_fit(LAW, runs, STILL | {"skew_learning_rate": 0.0}, draws=100, whole=True)
+    assert one_sidedness(right) < 0.1 < one_sidedness(wrong)
+
+
+def test_an_answer_that_comes_from_the_prior():
+    runs = sweep(0)
+    said = {"log_learning_rate": 0.05, "rate_exponent_data": 0.02}
+    informed = made_fit(LAW, runs, STILL, scattered=said, draws=400, whole=True)
+    vague = made_fit(LAW, runs, STILL, scattered=said | {"drift_learning_rate_data": 0.05}, draws=400, whole=True)
+    assert left_to_the_prior(informed) < 0.1
+    assert left_to_the_prior(vague) > 0.8
+    assert np.isfinite(left_to_the_prior(vague))
