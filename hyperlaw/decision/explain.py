@@ -56,7 +56,7 @@ def _setting(choice: Decided) -> list[str]:
 
 def _given(choice: Decided) -> bool:
     """Whether the batch size is given, since no cell tried several."""
-    return choice.parts[0].p.get(GIVEN) is not None
+    return GIVEN in choice.parts[0].p
 
 
 def _being_wrong(choice: Decided) -> list[str]:

@@ -14,6 +14,7 @@ from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES, At, Row
 from hyperlaw.diagnostics.baselines.settings import RECIPES
 from hyperlaw.diagnostics.ground_truth import GroundTruth, ground_truth
+from hyperlaw.diagnostics.sweep_checks import most_batch_sizes
 from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import predict
@@ -90,7 +91,7 @@ class SettingScores:
         """One row a withheld cell."""
         for cell, group, where in self._cells(out, train):
             setting = RECIPES[name](_same_task(train, group["task"].iloc[0]), where)
-            scored = score_setting(group, setting, given=_given(self._runs)) if setting else {}
+            scored = score_setting(group, setting, given=most_batch_sizes(self._runs) == 1) if setting else {}
             yield {"risk": "", "cell": cell} | where | scored
 
     def table(self, rows: pd.DataFrame) -> pd.DataFrame:
@@ -131,11 +132,6 @@ def _subsample(runs: Runs, size: int, rng: np.random.Generator) -> Runs:
 def _same_task(runs: Runs, task: str) -> Runs:
     """Runs of one task, all where it is new: recipes know no tasks."""
     return runs.where(runs.frame["task"] == task) if len(runs.tasks) > 1 and task in runs.tasks else runs
-
-
-def _given(runs: Runs) -> bool:
-    """Whether no cell tried several batch sizes."""
-    return bool(runs.frame.groupby("cell")["batch_size"].nunique().max() == 1)
 
 
 def score_setting(cell: pd.DataFrame, setting: Mapping[str, float], *, given: bool = False) -> dict[str, float]:

@@ -12,7 +12,6 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.likelihoods.deviations import levelled
 from hyperlaw.models.likelihoods.surface import best_learning_rate
 
-LEAST_SIDE = 15  # residuals of a side, below which their mean says little
 NEAR = 0.25  # of the window
 BEYOND = 4.0  # how many times the largest data, where a target is not known yet
 SHARE_LEFT = 0.5  # of the prior variance: more of it left, and the prior decides a parameter
@@ -71,13 +70,9 @@ def one_sidedness(posterior: Posterior) -> float:
     edge = np.nanmax(above_best)
     inside = np.isfinite(seen) & (above_best < edge * (1 - 1e-9))
     near = above_best < NEAR * edge
-    worst = 0.0
-    for side in (distance > 0, distance <= 0):
-        for where in (near, ~near):
-            ranks = rank[side & where & inside]
-            if len(ranks) >= LEAST_SIDE:
-                worst = max(worst, abs(float(ranks.mean()) - 0.5) - 2 / np.sqrt(12 * len(ranks)))
-    return worst
+    groups = [rank[side & where & inside] for side in (distance > 0, distance <= 0) for where in (near, ~near)]
+    found = [abs(float(ranks.mean()) - 0.5) - 2 / np.sqrt(12 * len(ranks)) for ranks in groups if len(ranks)]
+    return max(0.0, *found) if found else np.nan
 
 
 def left_to_the_prior(posterior: Posterior) -> float:

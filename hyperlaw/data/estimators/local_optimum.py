@@ -4,9 +4,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hyperlaw.data.estimators.local_surface import BOTH, NEAR, SHARE, TERMS, cubic_minimum, fit_terms, minimum, terms
+from hyperlaw.data.estimators.local_surface import (
+    BOTH,
+    NEAR,
+    RATE,
+    SHARE,
+    TERMS,
+    cubic_minimum,
+    fit_terms,
+    minimum,
+    terms,
+)
 
-RATE = ([0, 1, 3, 6], [0, 1, 3])  # of the surface's terms, those of the learning rate
 NEAR_RATE = 7
 CORE, ROUNDS = 0.15, 2
 SPARE = 3

@@ -9,7 +9,7 @@ NEAR, SHARE = 16, 0.4
 FLAT = 1e-9
 TERMS = 7  # 1, x, y, x^2, y^2, x y, x^3 of x, y = ln learning rate, ln batch size
 BOTH = ([0, 1, 2, 3, 4, 5, 6], [0, 1, 2, 3, 4, 5])  # three learning rates bear no cubic
-ALONG_RATE = ([0, 1, 3, 6], [0, 1, 3])  # of a single batch size
+RATE = ([0, 1, 3, 6], [0, 1, 3])  # those of the learning rate alone
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def local_surface(logs: np.ndarray, loss: np.ndarray, *, along_rate: bool = Fals
     centre = logs[near].mean(axis=0)
     z = logs[near] - centre
     reach = np.array([z.min(axis=0), z.max(axis=0)])
-    c, _ = fit_terms(z, loss[near], ALONG_RATE if along_rate else BOTH)
+    c, _ = fit_terms(z, loss[near], RATE if along_rate else BOTH)
     optimum = np.array([cubic_minimum(c[1], c[3], c[6]), 0.0]) if along_rate else minimum(c)
     if not ((reach[0] <= optimum).all() and (optimum <= reach[1]).all()):
         return LocalSurface(np.full(2, np.nan), np.nan, c, centre, reach)

@@ -154,7 +154,7 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
             edge=filled(np.full(len(frame), np.inf), np.inf),
             diverged=filled(np.zeros(len(frame))),
             before=filled(readings_before(frame, seen), -1),
-            window=np.asarray(self.window * reach(frame[seen])),
+            window=np.asarray(self.window * places["loss_sd"]),
             given=self.given_batch_sizes(table, table.frame.groupby("cell").first()).get(GIVEN),
             level={name: level_of(rows, cells, name) for name, rows in known.items()},
             levels={name: np.arange(len(rows)) for name, rows in known.items()},
@@ -190,9 +190,7 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         with numpyro.plate("run", len(design.loss)), numpyro.handlers.mask(mask=seen):
             numpyro.sample("diverged", run.diverged, obs=design.diverged)
             with numpyro.handlers.mask(mask=~lost):
-                scale = run.scale * jnp.ones(len(design.loss))
-                luck = p["luck_kept"]
-                readings = RunReadings(run.location, scale, design.edge, design.before, luck)
+                readings = RunReadings(run.location, run.scale, design.edge, design.before, p["luck_kept"])
                 numpyro.sample("loss", readings, obs=design.loss)
 
     def shifts(self, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
@@ -270,11 +268,8 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         if not self.given(table):
             return {}
         only = table.frame["batch_size"].iloc[0]
-        return {
-            GIVEN: np.log(
-                (rows["batch_size"] if "batch_size" in rows else rows["task"].map(lambda _: only)).to_numpy(float)
-            )
-        }
+        sizes = rows["batch_size"].to_numpy(float) if "batch_size" in rows else np.full(len(rows), only)
+        return {GIVEN: np.log(sizes)}
 
     def draw_cell(self, p: Draws, x: Values, rng: np.random.Generator, cells: np.ndarray) -> Arrays:
         """Parameters of new cells, with their own deviations and lowest loss: see `Likelihood.draw_cell`."""
