@@ -7,7 +7,8 @@ READY := .venv/.ready
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
-.PHONY: demo test test-slow test-all lint types sweep sweep-optimizers digits value-rl backtest calibrate laws closed-loop
+.PHONY: demo test test-slow test-all lint types sweep sweep-optimizers digits value-rl
+.PHONY: backtest calibrate clean-sweeps atlas laws closed-loop
 
 demo: $(READY)
 	$(BIN)/hyperlaw demo
@@ -38,6 +39,15 @@ backtest: $(READY)
 # Simulation-based calibration of every law, into docs/laws: about an hour on two cores; stopped, it goes on.
 calibrate: $(READY)
 	$(BIN)/python benchmarks/calibrate.py
+
+# Checks of 100 simulated sweeps without a fault, into docs/evidence/clean-sweeps.md: half an hour on two cores.
+clean-sweeps: $(READY)
+	$(BIN)/python benchmarks/clean_sweeps.py
+
+# Populations of drift, scatter and of how losses level off over sweeps, into docs/evidence/atlas.md: ten minutes; it
+# needs the folder in HYPERLAW_PUBLIC_SWEEPS.
+atlas: $(READY)
+	$(BIN)/python benchmarks/atlas.py
 
 # The rest of docs/laws: priors, recovery, and published sweeps from the folder in HYPERLAW_PUBLIC_SWEEPS.
 laws: $(READY)

@@ -35,8 +35,14 @@ def sizes() -> hl.Runs:
 def rate_only() -> hl.Runs:
     """The sweep of the learning rate alone, at one batch size; cells with fewer than three rates are left out."""
     frame = _read("lm_rate_only.csv")
+    frame = frame.assign(batch=frame["tokens"] / frame["total_steps"], repeat=frame.index)
     rates = frame.groupby(["N", "tokens"])["peak_lr"].transform("nunique")
-    frame = frame[rates >= LEAST_RATES].assign(batch=frame["tokens"] / frame["total_steps"], repeat=frame.index)
     return hl.Runs.from_frame(
-        frame, batch_unit=1, learning_rate="peak_lr", batch_size="batch", data="tokens", params="N", seed="repeat"
+        frame[rates >= LEAST_RATES],
+        batch_unit=1,
+        learning_rate="peak_lr",
+        batch_size="batch",
+        data="tokens",
+        params="N",
+        seed="repeat",
     )

@@ -52,7 +52,7 @@ def fit(
     chains: int = 4,
     draws: int = 1000,
     warmup: int = WARMUP,
-    target_accept: float = 0.99,
+    target_accept: float = 0.98,
     max_tree_depth: int = 10,
     progress: bool = True,
 ) -> Fit:

@@ -56,6 +56,7 @@ TRUTH = {
     "drift_learning_rate_params": 0.02, "drift_learning_rate_data": -0.01, "drift_batch_size_params": -0.02,
     "drift_batch_size_data": 0.01,
     "params_sd_learning_rate": 0.05, "params_sd_batch_size": 0.05, "params_sd_optimal_loss": 0.005,
+    "data_sd_learning_rate": 0.05, "data_sd_batch_size": 0.05, "data_sd_optimal_loss": 0.005,
     "sharpness_rate_exponent_params": 0.0, "sharpness_rate_exponent_data": -0.1,
     "sharpness_batch_exponent_params": 0.0, "sharpness_batch_exponent_data": -0.1,
 }  # fmt: skip

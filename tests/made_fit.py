@@ -1,6 +1,7 @@
 """A fit made by hand, without sampling: parameters at a truth, some of them scattered."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -8,9 +9,17 @@ import hyperlaw as hl
 from hyperlaw.inference.posterior import pivot_of, provenance
 from hyperlaw.inference.sampler import Settings
 from hyperlaw.inference.tree import posterior_tree
+from hyperlaw.models.likelihoods.cell_deviations import level_mean
 
 SETTINGS = Settings(chains=2, warmup=100, draws=50, target_accept=0.9, max_tree_depth=8)
 REASON = "made by hand"
+
+
+def sampled_as(total, scale, design):
+    """Deviations of cells in the coordinates that are sampled: scaled around the mean of their level."""
+    level = design.level.get("params", np.zeros(total.shape[-1], int))
+    mean = np.asarray(level_mean(jnp.asarray(total), level))
+    return scale * (total - mean) + mean
 
 
 def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=False) -> hl.Fit:
@@ -43,7 +52,8 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
         root = np.sqrt(p["cell_sd" if name == "cell" else f"cell_sd_{name}"])[..., None]
         half = root * rng.standard_normal((*shape, cells))
         shared = sum(sites[f"{of}_deviation_{name}"][..., design.level[of]] for of in design.level if name != "cell")
-        sites |= {f"half_deviation_{name}": half, f"deviation_{name}": shared + root * half}
+        sites[f"deviation_{name}"] = total = shared + root * half
+        sites[f"half_deviation_{name}"] = half if name == "cell" else sampled_as(total, 1 / root, design)
     if table.kind == "runs":
         wide = {name: v[..., None] for name, v in p.items()}
         wide |= {
@@ -53,6 +63,10 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
         }
         drawn = model.draw_cell(wide, design.covariates, rng, np.arange(cells))
         sites["cell_optimal_loss"] = drawn["cell_optimal_loss"]
+        for name in [n for n in model.levelled if n in design.level][:1]:  # what runs do not see of it: of no consequence here
+            lucks = [f"{name}_luck_{q}" for q in model.shares]
+            sites |= {luck: rng.standard_normal((*shape, len(design.levels[name]))) for luck in lucks}
+            dims |= dict.fromkeys(lucks, ("chain", "draw", f"{name}_level"))
     of_cells = [n for n in sites if ("deviation" in n and n not in dims) or n == "cell_optimal_loss"]
     dims |= dict.fromkeys(of_cells, ("chain", "draw", "cell"))
     if whole:

@@ -12,7 +12,9 @@ from hyperlaw.inference.example import example
 from hyperlaw.models.likelihoods.deviations import drift, level_of, levelled, levels
 
 STILL = {
-    f"{of}_sd_{name}": 1e-9 for of in ("cell", "params") for name in ("learning_rate", "batch_size", "optimal_loss")
+    f"{of}_sd_{name}": 1e-9
+    for of in ("cell", "params", "data")
+    for name in ("learning_rate", "batch_size", "optimal_loss")
 }
 KNOWN, NEW = {"params": 1e6, "data": 6.4e9}, {"params": 6.4e7, "data": 6.4e9}
 
@@ -57,10 +59,31 @@ def test_levels_of_a_law():
     assert levelled(hl.laws.UTDHyperparameters()) == ()  # each cell is its own level
     assert levelled(hl.laws.Surge()) == ()
     frame = pd.DataFrame({"task": ["b", "a", "a"], "params": [2.0, 2.0, 1.0], "data": [1.0, 1.0, 1.0]})
-    (known,) = levels(hl.laws.StepLaw(), frame).values()
+    (known,) = levels(("params",), frame).values()
     assert known.to_dict("list") == {"task": ["a", "a", "b"], "params": [1.0, 2.0, 2.0]}
     asked = pd.DataFrame({"task": ["b", "b", "a", "c"], "params": [2.0 * (1 + 1e-12), 1.0, 1.0, 1.0]})
     np.testing.assert_array_equal(level_of(known, asked, "params"), [2, -1, 0, -1])
+
+
+def test_horizons_are_levels_where_each_run_is_made_for_one(runs):
+    model = hl.likelihood(hl.laws.StepLaw(), runs)
+    assert set(model.levels(runs)) == {"params", "data"}
+    own = hl.Runs.from_frame(runs.frame.assign(trained=range(len(runs))), batch_unit=1, run="trained")
+    assert set(model.levels(own)) == {"params", "data"}
+    settings = runs.frame.groupby(["params", "learning_rate", "batch_size"]).ngroup()
+    read = hl.Runs.from_frame(runs.frame.assign(trained=settings), batch_unit=1, run="trained")
+    assert set(model.levels(read)) == {"params"}
+    assert not hl.likelihood(hl.laws.StepLaw(), runs.optima()).levels(runs.optima()).keys() & {"data"}
+
+
+def test_a_new_horizon_is_drawn(runs):
+    truth = TRUTH | STILL | {"data_sd_learning_rate": 0.3}
+    fit = made_fit(hl.laws.StepLaw(), runs, truth, draws=4000)
+    new = np.log(fit.predict(KNOWN).draws["best_learning_rate"])
+    assert float(new.std()) == pytest.approx(0.3, rel=0.05)
+    seen = np.log(fit.predict(KNOWN | {"data": 4e8}).draws["best_learning_rate"])
+    own = fit.draws["data_deviation_learning_rate"].values[..., 1]
+    np.testing.assert_allclose(seen - seen.mean(), own - own.mean(), atol=1e-3)
 
 
 def test_a_known_level_keeps_its_deviation_and_a_new_one_is_drawn(runs):
@@ -83,9 +106,4 @@ def test_a_known_level_keeps_its_deviation_and_a_new_one_is_drawn(runs):
 def test_the_posterior_of_levels_is_labelled(fit):
     assert fit.draws["params_deviation_batch_size"].dims == ("chain", "draw", "params_level")
     assert fit.draws.sizes["params_level"] == 2
-    level = fit.likelihood.design(fit.table).level["params"]
-    shared = fit.draws["params_deviation_learning_rate"].values[..., level]
-    own = (
-        np.sqrt(fit.draws["cell_sd_learning_rate"].values)[..., None] * fit.draws["half_deviation_learning_rate"].values
-    )
-    np.testing.assert_allclose(fit.draws["deviation_learning_rate"].values, shared + own, atol=1e-9)
+    assert fit.draws["deviation_batch_size"].dims == ("chain", "draw", "cell")

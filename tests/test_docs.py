@@ -13,7 +13,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import CHECKED, TRUTH, grid, simulate
+from conftest import TRUTH, grid, simulate
 from typer.testing import CliRunner
 
 import hyperlaw as hl
@@ -122,10 +122,10 @@ def curves_csv(path: Path) -> None:
 
 @pytest.mark.slow
 def test_readme_runs(tmp_path, monkeypatch):
-    """All of its code, in order, as a reader would run it; shorter chains and fewer simulations."""
+    """All of its code, in order, as a reader would run it; fewer simulations."""
     mpl.use("agg")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hl, "fit", functools.partial(hl.fit, **CHECKED))
+    monkeypatch.setattr(hl, "fit", functools.partial(hl.fit, progress=False))
     monkeypatch.setattr(hl, "calibrate", functools.partial(hl.calibrate, simulations=8, progress=False))
     sweep_csv(tmp_path / "sweep.csv")
     curves_csv(tmp_path / "curves.csv")

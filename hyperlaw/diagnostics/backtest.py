@@ -30,7 +30,8 @@ class Backtest:
         Of runs, one row a (method, cell, repeat, risk). `method` is a law's name or a recipe's; `cell` that of the runs
         given; then its scales. `risk` is empty for recipes. `learning_rate, batch_size`: the choice. `regret`: what it
         lost on a smooth surface through the cell's lowest losses, nats; `regret_nearest`: what the nearest run lost.
-        For laws alone: `regret_q90`, the predicted bound, and `inside_regret`, whether it held;
+        For laws alone: `regret_expected, regret_q90, regret_cvar90`, what it was predicted to lose: on average, at most
+        in 90 %, and on average in the worst 10 %; `inside_regret`, whether the 90 % held;
         `covered_learning_rate, covered_batch_size, covered_loss, covered_regret`: whether 90 % intervals held
         the measured optimum and regret, with the target's own noise simulated and taken in (`_50` and `_80` at those
         levels; `pit_*` the share of simulated estimates below the measured one; `measured_regret_q90` the bound with

@@ -15,6 +15,7 @@ from arviz_stats.utils import ELPDDataLOO
 
 from hyperlaw.diagnostics.sweep_checks import (
     at_the_end,
+    fewest_described,
     fewest_levels,
     left_to_the_prior,
     most_batch_sizes,
@@ -24,7 +25,6 @@ from hyperlaw.diagnostics.sweep_checks import (
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import held
 from hyperlaw.models.identifiability import COLLINEAR, contrasts
-from hyperlaw.models.likelihoods.deviations import levelled
 
 MORE_DRAWS = "Fit with more draws (draws=2000); if it stays, simplify the law or tighten its priors."
 NOTHING = "Nothing to look at: the fit lacks what this check needs, or its draws do not move. Fit again."
@@ -292,6 +292,10 @@ VALUES_INSIDE = Spec(
 )  # fmt: skip
 
 
+def _of_several_batch_sizes(posterior: Posterior) -> bool:
+    return _of_runs(posterior) and most_batch_sizes(posterior.runs) > 1
+
+
 SWEEP = (
     Spec(
         "batch sizes tried in a cell, most", lambda looked: most_batch_sizes(looked.posterior.runs),
@@ -303,21 +307,31 @@ SWEEP = (
         "correlation of learning rate and batch size in cells", lambda looked: together(looked.posterior.runs),
         "Learning rate and batch size move together: their optima are known only along that line. Add runs that part "
         "them.",
-        high=COLLINEAR, otherwise=Status.REVIEW, applies=_of_runs,
+        high=COLLINEAR, otherwise=Status.REVIEW, applies=_of_several_batch_sizes,
     ),
     *(
         Spec(
             f"cells whose best {words} is the last one tried (share)",
             lambda looked, name=name: at_the_end(looked.posterior.runs, name),  # type: ignore[misc]
             f"The best {words} of these cells may lie beyond those that were tried. Add runs further out.",
-            high=0.25, otherwise=Status.REVIEW, applies=_of_runs,
+            high=0.25, otherwise=Status.REVIEW, applies=applies,
         )
-        for name, words in (("learning_rate", "learning rate"), ("batch_size", "batch size"))
+        for name, words, applies in (
+            ("learning_rate", "learning rate", _of_runs), ("batch_size", "batch size", _of_several_batch_sizes),
+        )
+    ),
+    Spec(
+        "runs of a cell within the window, fewest", lambda looked: fewest_described(looked.posterior),
+        "A run further above the lowest loss of its cell than the spread of the cells' lowest losses says only that it "
+        "is at least so bad: here hardly a run is left to describe a cell. Fit hl.LossSurface(law, window=2), and see "
+        "in hl.sensitivity whether the choice depends on it; or add scales that differ more.",
+        low=3, otherwise=Status.REVIEW, applies=_of_runs,
     ),
     Spec(
         "levels of a scale, fewest", lambda looked: fewest_levels(looked.posterior),
-        "So few sizes hardly say how sizes differ beside the law: the prior does. Add runs at another size.",
-        low=4, otherwise=Status.REVIEW, applies=lambda posterior: _of_runs(posterior) and bool(levelled(posterior.law)),
+        "So few sizes or horizons hardly say how they differ beside the law: the prior does. Add runs at another one.",
+        low=4, otherwise=Status.REVIEW,
+        applies=lambda posterior: _of_runs(posterior) and bool(posterior.likelihood.levels(posterior.table)),
     ),
     Spec(
         "mean rank of losses on a side, off one half", lambda looked: one_sidedness(looked.posterior),

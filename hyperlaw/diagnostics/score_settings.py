@@ -180,7 +180,9 @@ def score_law(fit: Posterior, at: At, cell: pd.DataFrame, risks: Mapping[str, Ri
         noisy = float(np.quantile(lost_by, 0.9)) if lost_by.size else np.nan
         lost = score_setting(cell, pick, given=given)
         held = {
+            "regret_expected": float(regret[:, chosen[name]].mean()),
             "regret_q90": bound,
+            "regret_cvar90": float(CVaR(0.9)(regret[:, [chosen[name]]])[0]),
             "inside_regret": _held(lost["regret"] <= bound, lost["regret"]),
             "measured_regret_q90": noisy,
             "covered_regret": _held(lost["regret"] <= noisy, lost["regret"]),

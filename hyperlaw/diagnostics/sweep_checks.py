@@ -9,7 +9,7 @@ from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.inference.cells import fitted_cells, new_cell
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.models.likelihoods.deviations import levelled
+from hyperlaw.models.likelihoods.loss_surface import edges, reach
 from hyperlaw.models.likelihoods.surface import best_learning_rate
 
 NEAR = 0.25  # of the window
@@ -18,24 +18,24 @@ SHARE_LEFT = 0.5  # of the prior variance: more of it left, and the prior decide
 
 
 def at_the_end(runs: Runs, name: str) -> float:
-    """Share of the cells that tried several values whose best run has the lowest or the highest of them."""
+    """Share of the cells that tried several values whose best run has the lowest or the highest; NaN if none did."""
     frame = runs.frame
     tried = frame.groupby("cell")[name].agg(["min", "max"])
     means = frame[~frame["diverged"]].groupby(["cell", *HYPERPARAMETERS], as_index=False)["loss"].mean()
     best = means.loc[means.groupby("cell")["loss"].idxmin()].set_index("cell")[name]
     several = tried["min"] < tried["max"]
     ended = (best == tried["min"]) | (best == tried["max"])
-    return float(ended[several].mean()) if several.any() else 0.0
+    return float(ended[several].mean())
 
 
 def together(runs: Runs) -> float:
-    """Mean correlation of ln learning rate and ln batch size within cells that tried several of both."""
+    """Mean correlation of the logs of learning rate and batch size within cells that tried several of both, or NaN."""
     logs = np.log(runs.frame[list(HYPERPARAMETERS)]).assign(cell=runs.frame["cell"])
     several = logs.groupby("cell").nunique().gt(1).all(axis=1)
     found = [
         abs(np.corrcoef(cell[list(HYPERPARAMETERS)].T)[0, 1]) for index, cell in logs.groupby("cell") if several[index]
     ]
-    return float(np.mean(found)) if found else 0.0
+    return float(np.mean(found)) if found else np.nan
 
 
 def most_batch_sizes(runs: Runs) -> float:
@@ -43,10 +43,19 @@ def most_batch_sizes(runs: Runs) -> float:
     return float(runs.frame.groupby("cell")["batch_size"].nunique().max())
 
 
+def fewest_described(posterior: Posterior) -> float:
+    """Fewest runs of a cell that lie within the window, and so are described."""
+    frame = posterior.runs.frame
+    window = posterior.surface.window * reach(frame)
+    inside = ~frame["diverged"] & (frame["loss"] < edges(frame, window))
+    return float(inside.groupby(frame["cell"]).sum().min())
+
+
 def fewest_levels(posterior: Posterior) -> float:
     """Fewest values of a covariate whose levels have deviations of their own, over tasks."""
     frame = posterior.table.frame
-    return float(min(frame.groupby("task")[name].nunique().min() for name in levelled(posterior.law)))
+    names = posterior.likelihood.levels(posterior.table)
+    return float(min(frame.groupby("task")[name].nunique().min() for name in names))
 
 
 def one_sidedness(posterior: Posterior) -> float:

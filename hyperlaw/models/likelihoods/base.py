@@ -139,9 +139,14 @@ class Likelihood[T: Table, D: Design](ABC):
         own = {p.name for p in self.parameter_list if p.is_sd}
         return frozenset(own | {f"{n}{of}" for n in own for of in ("_task", "_task_sd")} | self._group_sds)
 
+    @property
+    def levelled(self) -> tuple[str, ...]:
+        """Covariates whose levels share a deviation."""
+        return levelled(self.law)
+
     def levels(self, table: Table) -> dict[str, pd.DataFrame]:
         """The levels of a table whose cells share a deviation, by covariate: columns `task` and its value."""
-        return levels(self.law, table.frame)
+        return levels(self.levelled, table.frame)
 
     @property
     @abstractmethod
@@ -150,7 +155,7 @@ class Likelihood[T: Table, D: Design](ABC):
 
     def level_deviation(self, p: Draws, quantity: str) -> Numbers:
         """What the levels of new cells add to a quantity; `p` holds the deviation of each row's levels."""
-        names = [f"{name}_deviation_{quantity}" for name in levelled(self.law)]
+        names = [f"{name}_deviation_{quantity}" for name in self.levelled]
         return sum(p[name] for name in names if name in p)
 
     @property

@@ -9,8 +9,9 @@ enters as a log (centred at the pivot),
 whose coefficient is the change of the exponent per e-fold. It widens a prediction with the square of the distance.
 
 Cells with the same value of a covariate, such as all horizons of one model size, share what is peculiar to it (its
-initialisation, depth, warm-up). Each level has a deviation of its own, drawn from a population: a target at a known
-level has that level's, a new level is drawn.
+initialisation, depth, warm-up). So do all sizes of one horizon, where each was trained for it alone (its schedule);
+where one run is read at several horizons, what they share is drift. Each level has a deviation of its own, drawn from
+a population: a target at a known level has that level's, a new level is drawn.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,11 @@ def levelled(law: Law) -> tuple[str, ...]:
     return tuple(name for name in law.logged if name not in ALONG_TRAINING) if len(law.logged) > 1 else ()
 
 
+def levelled_in_runs(law: Law) -> tuple[str, ...]:
+    """Those of a table of runs: horizons too."""
+    return (*levelled(law), *(name for name in law.logged if name == "data" and len(law.logged) > 1))
+
+
 def drift_parameters(law: Law, quantities: Sequence[str]) -> tuple[Parameter, ...]:
     """One coefficient a quantity and covariate."""
     return tuple(
@@ -54,19 +60,23 @@ def drift_parameters(law: Law, quantities: Sequence[str]) -> tuple[Parameter, ..
     )  # fmt: skip
 
 
-def level_parameters(law: Law, priors: Mapping[str, tuple[str, Prior]]) -> tuple[Parameter, ...]:
+def level_parameters(names: Sequence[str], priors: Mapping[str, tuple[str, Prior]]) -> tuple[Parameter, ...]:
     """Scale of the levels' deviations, one a levelled covariate and quantity; `priors` holds unit and prior of each."""
     return tuple(
         Parameter(
             f"{name}_sd_{quantity}", f"what cells of one {name} share of the {MEANING.get(quantity, quantity)}, beside "
-            "the law", unit, prior, "off zero; a size has its own initialisation, depth and warm-up", is_sd=True,
+            "the law", unit, prior, WHY_LEVELS["data" if name == "data" else ""], is_sd=True,
         )
-        for name in levelled(law)
+        for name in names
         for quantity, (unit, prior) in priors.items()
     )  # fmt: skip
 
 
 LEVEL_SD = dist.LogNormal(log(0.1), 0.5)
+WHY_LEVELS = {
+    "": "off zero; a size has its own initialisation, depth and warm-up",
+    "data": "off zero; a horizon has its own schedule; says nothing where runs are read at several horizons",
+}
 
 
 def drift(p: Values, quantity: str, x: Values) -> Numbers:
@@ -74,11 +84,10 @@ def drift(p: Values, quantity: str, x: Values) -> Numbers:
     return sum(p[f"drift_{quantity}_{name}"] * x[name] ** 2 / 2 for name in x if f"drift_{quantity}_{name}" in p)
 
 
-def levels(law: Law, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The levels of a table, by covariate: columns `task` and its value, in their order."""
+def levels(names: Sequence[str], frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The levels of a table, by levelled covariate: columns `task` and its value, in their order."""
     return {
-        name: frame[["task", name]].drop_duplicates().sort_values(["task", name], ignore_index=True)
-        for name in levelled(law)
+        name: frame[["task", name]].drop_duplicates().sort_values(["task", name], ignore_index=True) for name in names
     }
 
 

@@ -20,7 +20,8 @@ from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.intervals import interval_columns
 from hyperlaw.models.law import Numbers, OptimumLaw, Values
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
-from hyperlaw.models.likelihoods.deviations import half_centred, level_of, sample_levels
+from hyperlaw.models.likelihoods.cell_deviations import sample_cells
+from hyperlaw.models.likelihoods.deviations import level_of, levelled_in_runs
 from hyperlaw.models.likelihoods.run_readings import RunReadings
 from hyperlaw.models.likelihoods.surface import (
     GIVEN,
@@ -111,6 +112,18 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         return tuple(SHARED)
 
     @property
+    def levelled(self) -> tuple[str, ...]:
+        """Covariates whose levels share a deviation: horizons among them."""
+        return levelled_in_runs(self.law)
+
+    def levels(self, table: Runs) -> dict[str, pd.DataFrame]:
+        """The levels of a sweep: see `Likelihood.levels`. Horizons are none where runs are read at several of them."""
+        found = super().levels(table)
+        if "run" in table.frame and table.frame["run"].duplicated().any():
+            found.pop("data", None)
+        return found
+
+    @property
     def bare(self) -> Self:
         """The same model with default priors and window, which are data to a compiled program."""
         return replace(super().bare, window=1.0)
@@ -174,14 +187,12 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         if design.given is not None:
             p[GIVEN] = jnp.asarray(design.given)
         x = design.covariates
-        shared = sample_levels(p, self.shares, design.level, design.levels)
-        with numpyro.plate("cell", len(design.task)):
-            for name in HYPERPARAMETERS:
-                own = half_centred(f"deviation_{name}", p[f"cell_sd_{name}"])
-                p[f"deviation_{name}"] = numpyro.deterministic(f"deviation_{name}", shared[name] + own)
-            # Centred on its trend: the losses of a cell pin it, and the non-centred form does not mix.
-            trend = optimal_loss_trend(p, x) + shared["optimal_loss"]
-            p["cell_optimal_loss"] = numpyro.sample("cell_optimal_loss", dist.Normal(trend, p["cell_sd_optimal_loss"]))
+        # In the order of the covariates: inside a compiled program dicts are in that of their keys.
+        level = {name: design.level[name] for name in self.levelled if name in design.level}
+        cells = len(design.task), level, design.levels
+        for name in HYPERPARAMETERS:
+            p[f"deviation_{name}"] = sample_cells(p, name, *cells)
+        p["cell_optimal_loss"] = sample_cells(p, "optimal_loss", *cells, trend=optimal_loss_trend(p, x))
 
         of_run = {name: value[design.cell] if jnp.ndim(value) else value for name, value in p.items()}
         x_run = {name: value[design.cell] for name, value in x.items()}

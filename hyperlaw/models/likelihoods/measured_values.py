@@ -106,7 +106,7 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
             )
             for name in self.law.predicts
         )  # fmt: skip
-        shared = level_parameters(self.law, dict.fromkeys(self.law.predicts, ("ln", LEVEL_SD)))
+        shared = level_parameters(self.levelled, dict.fromkeys(self.law.predicts, ("ln", LEVEL_SD)))
         return residuals + drift_parameters(self.law, self.law.predicts) + shared
 
     def given(self, table: Table) -> bool:

@@ -38,7 +38,14 @@ import numpyro.distributions as dist
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.models.law import Numbers, OptimumLaw, Values
 from hyperlaw.models.likelihoods.censored_student_t import CensoredStudentT
-from hyperlaw.models.likelihoods.deviations import ALONG_TRAINING, LEVEL_SD, drift, drift_parameters, level_parameters
+from hyperlaw.models.likelihoods.deviations import (
+    ALONG_TRAINING,
+    LEVEL_SD,
+    drift,
+    drift_parameters,
+    level_parameters,
+    levelled_in_runs,
+)
 from hyperlaw.models.parameter import Parameter
 from hyperlaw.models.prior import AtBestLoss, InLossSpread, PerBestLoss, Prior
 
@@ -110,7 +117,8 @@ def surface_parameters(law: OptimumLaw) -> tuple[Parameter, ...]:
     )  # fmt: skip
     several = (coupling,) if len(law.covariates) > 1 else ()
     by_covariate = tuple(p for name in law.covariates for p in _covariate_parameters(name))
-    return fixed + several + by_covariate + drift_parameters(law, HYPERPARAMETERS) + level_parameters(law, SHARED)
+    shared = level_parameters(levelled_in_runs(law), SHARED)
+    return fixed + several + by_covariate + drift_parameters(law, HYPERPARAMETERS) + shared
 
 
 def _covariate_parameters(name: str) -> tuple[Parameter, ...]:
