@@ -10,16 +10,19 @@ and a stopped run goes on with the rest.
 """
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import backtest
 import jax
 import numpy as np
 import numpyro.distributions as dist
+import pandas as pd
 import public_sweep
 import xarray as xr
-from backtest import code
+from law_page import markdown
 from scipy import stats
 
 import hyperlaw as hl
@@ -27,14 +30,27 @@ from hyperlaw.models.prior import InLossSpread
 
 ROOT = Path(__file__).parents[1]
 LAW = hl.laws.StepLaw()
-# Parts of one published family: the dense sweep is within the one of five sizes.
-SWEEPS: dict[str, Callable[[], hl.Runs]] = {
-    "lm_adam": lambda: hl.load_sweep("lm_adam"),
-    "lm_optimizers, AdamW": lambda: _task("adamw"),
-    "lm_optimizers, SGD": lambda: _task("sgd"),
-    "Step Law, five sizes (2503.04715, 2604.22753)": public_sweep.sizes,
-    "(Mis)Fitting, learning rate alone (2502.18969)": public_sweep.rate_only,
-}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep, the family that is left out with it, and where it comes from."""
+
+    name: str
+    family: str
+    runs: Callable[[], hl.Runs]
+    source: str
+
+
+SWEEPS = (
+    Sweep("lm_adam", "lm_adam", lambda: hl.load_sweep("lm_adam"), "shipped"),
+    Sweep("lm_optimizers, AdamW", "lm_optimizers", lambda: _task("adamw"), "shipped"),
+    Sweep("lm_optimizers, SGD", "lm_optimizers", lambda: _task("sgd"), "shipped"),
+    # The dense sweep is within this one.
+    Sweep("Step Law, five sizes", "sizes", public_sweep.sizes, "arXiv 2503.04715, as collected for 2604.22753"),
+    Sweep("(Mis)Fitting, learning rate alone", "rate only", public_sweep.rate_only, "arXiv 2502.18969"),
+)
+JUDGED = ("lm_adam-18", "lm_optimizers-17", "sizes-429", "rate-size")
 
 
 def _task(name: str) -> hl.Runs:
@@ -99,24 +115,25 @@ QUESTIONS = (
     ),
 )  # fmt: skip
 THIN = 4
-CARE = {"draws": 500, "target_accept": 0.95}
+FOLDER = ROOT / "build" / "atlas"
 
 
-def draws_of(name: str) -> xr.Dataset:
-    """Posterior draws of all parameters asked about, for one sweep; losses in units of the spread of lowest losses."""
-    path = ROOT / "build" / "atlas" / code() / f"{name.split(',')[0].replace('/', ' ')} {name[-12:].strip('()')}.nc"
+def draws_of(sweep: Sweep) -> xr.Dataset:
+    """Posterior draws of all parameters asked about; those in nats in units of the spread of the lowest losses."""
+    path = FOLDER / backtest.code() / f"{sweep.name.replace('/', ' ')}.nc"
     if not path.exists():
-        runs = SWEEPS[name]()
+        runs = sweep.runs()
         priors = {site: question.wide for question in QUESTIONS for site in question.sites}
-        fit = hl.fit(LAW, runs, seed=0, priors=priors, **CARE)
-        sites = [site for question in QUESTIONS for site in question.sites]
-        found = fit.draws[sites].copy()
+        fit = hl.fit(LAW, runs, seed=0, priors=priors, progress=False)
+        found = fit.draws[list(priors)].copy()
         spread = runs.frame[~runs.frame["diverged"]].groupby("cell")["loss"].min().std()
-        for site in ("cell_sd_optimal_loss", "params_sd_optimal_loss"):
-            found[site] = found[site] / spread
+        for question in QUESTIONS:
+            if isinstance(question.wide, InLossSpread):
+                found = found.assign({site: found[site] / spread for site in question.sites})
         found.attrs = {"failed": ", ".join(fit.check().failed) or "none", "runs": len(runs), "cells": len(runs.cells)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        found.to_netcdf(path)
+        found.to_netcdf(path.with_suffix(".tmp"))
+        path.with_suffix(".tmp").rename(path)
         jax.clear_caches()
     return xr.load_dataset(path)
 
@@ -166,31 +183,81 @@ def prior_of(question: Question, centre: float, scale: float) -> dist.Distributi
 
 
 def priors(without: str | None = None) -> dict[str, dist.Distribution | InLossSpread]:
-    """Prior of every parameter asked about, from all sweeps or from those whose names do not begin with `without`."""
-    kept = [draws_of(name) for name in SWEEPS if without is None or not name.startswith(without)]
+    """Prior of every parameter asked about, from all sweeps or from those of other families than one."""
+    kept = [draws_of(sweep) for sweep in SWEEPS if sweep.family != without]
     found = {}
     for question in QUESTIONS:
         found |= dict.fromkeys(question.sites, prior_of(question, *population(question, kept)))
     return found
 
 
-def main() -> None:
-    """Print the populations."""
-    sweeps = {name: draws_of(name) for name in SWEEPS}
-    for name, sweep in sweeps.items():
-        print(name, sweep.attrs)
+def judged() -> pd.DataFrame:
+    """Withheld scales of each family, predicted with the shipped priors and with populations that leave it out."""
+    tables = []
+    for block in (b for name in JUDGED for b in backtest.BLOCKS if b.name == name):
+        path = FOLDER / backtest.code() / f"judged {block.name}.csv"
+        if not path.exists():
+            whole = backtest.sweep(block.sweep)
+            runs = whole.where(block.used(whole.frame))
+            other = hl.LossSurface(LAW, priors=priors(without=block.sweep))
+            found = hl.backtest({"shipped": LAW, "atlas": other}, runs, hold_out=block.out, seed=0, progress=False)
+            found.table.to_csv(path.with_suffix(".tmp"), index=False)
+            path.with_suffix(".tmp").rename(path)
+        tables.append(pd.read_csv(path).assign(block=block.title))
+    table = pd.concat(tables)
+    table = table[(table["risk"] == "cvar90") & table["method"].isin(["shipped", "atlas"])]
+    columns = ["regret", "inside_learning_rate", "inside_batch_size", "inside_loss", "covered_runs", "log_score"]
+    means = table.groupby(["block", "method"], sort=False)[[*columns, "log_score"]].agg(
+        lambda v: v.astype(float).mean()
+    )
+    return means.rename(columns=lambda name: name.replace("_", " ")).reset_index()
+
+
+def tables() -> str:
+    """Markdown: what each sweep says, the populations, and how they do where they are left out."""
+    found = {sweep.name: draws_of(sweep) for sweep in SWEEPS}
+    about = pd.DataFrame(
+        [(s.name, s.source, found[s.name].attrs["runs"], found[s.name].attrs["cells"], found[s.name].attrs["failed"])
+         for s in SWEEPS],
+        columns=["sweep", "source", "runs", "cells", "failed checks"],
+    )  # fmt: skip
+    said = pd.DataFrame(
+        [{"parameter": f"`{site}`"} | {name: _interval(draws[site].values) for name, draws in found.items()}
+         for question in QUESTIONS for site in question.sites]
+    )  # fmt: skip
+    rows = []
     for question in QUESTIONS:
-        print(question.name, prior_of(question, *population(question, list(sweeps.values()))))
-        for without in ("lm_adam", "lm_opt", "Step", "(Mis"):
-            kept = [sweep for name, sweep in sweeps.items() if not name.startswith(without)]
-            m, s = population(question, kept)
-            print("      without", without, round(np.exp(m) if question.log else m, 3), round(s, 3))
-        for name, sweep in sweeps.items():
-            for site in question.sites:
-                v = sweep[site].values.ravel()
-                print(
-                    f"   {site:34s} {name[:22]:24s} {np.median(v):.3g} [{np.quantile(v, 0.05):.3g}, {np.quantile(v, 0.95):.3g}]"
-                )
+        row = {"population": question.name, "all": _population(question, list(found.values()))}
+        for family in dict.fromkeys(sweep.family for sweep in SWEEPS):
+            kept = [found[sweep.name] for sweep in SWEEPS if sweep.family != family]
+            row[f"without {family}"] = _population(question, kept)
+        rows.append(row)
+    parts = {
+        "The sweeps": about, "What each says, with wide priors: median and 90 % interval": said,
+        "Populations: centre and scale of a new sweep's value": pd.DataFrame(rows),
+        "Judged on withheld scales, the family left out": judged(),
+    }  # fmt: skip
+    return "\n\n".join(f"### {title}\n\n{markdown(table)}" for title, table in parts.items())
+
+
+def _interval(values: np.ndarray) -> str:
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95])
+    return f"{middle:.2g} [{low:.2g}, {high:.2g}]"
+
+
+def _population(question: Question, sweeps: list[xr.Dataset]) -> str:
+    centre, scale = population(question, sweeps)
+    return f"median {np.exp(centre):.2g}, log sd {scale:.2g}" if question.log else f"sd {scale:.2g}"
+
+
+def main() -> None:
+    """Write the tables of docs/evidence/atlas.md, after its mark; the words before it stay."""
+    if not os.environ.get("HYPERLAW_PUBLIC_SWEEPS"):
+        raise SystemExit("HYPERLAW_PUBLIC_SWEEPS is not set: it names the folder of the published sweeps.")
+    page = ROOT / "docs" / "evidence" / "atlas.md"
+    words, mark, _ = page.read_text().partition("<!-- tables -->")
+    page.write_text(f"{words}{mark}\n\n{tables()}\n")
+    print(f"Wrote {page.relative_to(ROOT)}.")
 
 
 if __name__ == "__main__":

@@ -145,6 +145,7 @@ def overview(table: pd.DataFrame) -> str:
         "cells",
         "regret",
         "worst",
+        "expected, 90 %, CVaR",
         "best recipe",
         "bound",
         "eta*, B*",
@@ -167,6 +168,7 @@ def overview(table: pd.DataFrame) -> str:
 
         cells = [
             block.title, str(len(law)), _nats(law["regret"].mean()), _nats(law["regret"].max()),
+            ", ".join(f"{1e3 * law[f'regret_{n}'].mean():.1f}" for n in ("expected", "q90", "cvar90")) + " e-3",
             f"{by_hand.idxmin()} {_nats(by_hand.min())}", share("inside_regret"),
             share("inside_learning_rate", "inside_batch_size"), share("covered_learning_rate", "covered_batch_size"),
             share("inside_loss"), f"{law['width_loss'].mean():.2g}", share("covered_runs"),
@@ -177,6 +179,25 @@ def overview(table: pd.DataFrame) -> str:
 
 def _nats(value: float) -> str:
     return f"{1e3 * value:.2f}e-3"
+
+
+def predicted_and_lost(table: pd.DataFrame) -> str:
+    """One row an attitude to risk, over the withheld cells of all blocks: regret that was predicted, and lost."""
+    names = [
+        "chosen by", "cells", "expected", "lost, mean", "90 % bound, mean", "lost within it", "CVaR(0.9), mean",
+        "lost, worst tenth",
+    ]  # fmt: skip
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    laws = table[(table["method"] == "StepLaw") & (table["size"] == 0)]
+    for risk, rows in laws[laws["regret"].notna()].groupby("risk"):
+        worst = rows["regret"].nlargest(max(1, round(len(rows) / 10))).mean()
+        cells = [
+            risk, str(len(rows)), _nats(rows["regret_expected"].mean()), _nats(rows["regret"].mean()),
+            _nats(rows["regret_q90"].mean()), f"{100 * rows['inside_regret'].astype(float).mean():.0f} %",
+            _nats(rows["regret_cvar90"].mean()), _nats(worst),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def summary(table: pd.DataFrame) -> str:
@@ -215,7 +236,7 @@ def main(repeats: int) -> None:
     table = run(repeats)
     page = ROOT / "docs" / "evidence" / "backtest.md"
     words, mark, _ = page.read_text().partition("<!-- tables -->")
-    blocks = [f"## All runs\n\n{overview(table)}"]
+    blocks = [f"## All runs\n\n{overview(table)}", f"## Predicted and lost\n\n{predicted_and_lost(table)}"]
     for block in BLOCKS:
         rows = table[table["block"] == block.name]
         if len(rows):

@@ -37,7 +37,8 @@ def _intervals(fit: hl.Fit, names: list[str], exponentiate: bool = False) -> str
         for i, label in enumerate(labels):
             one = draws[..., i] if label else draws
             low, middle, high = np.quantile(one, [0.05, 0.5, 0.95])
-            rows.append({"quantity": name.removesuffix("_task"), "task": label or "population", "lower": low,
+            shown = name.removesuffix("_task").removeprefix("log_" if exponentiate else "")
+            rows.append({"quantity": shown, "task": label or "population", "lower": low,
                          "median": middle, "upper": high})  # fmt: skip
     return law_page.markdown(pd.DataFrame(rows))
 

@@ -63,7 +63,9 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
         }
         drawn = model.draw_cell(wide, design.covariates, rng, np.arange(cells))
         sites["cell_optimal_loss"] = drawn["cell_optimal_loss"]
-        for name in [n for n in model.levelled if n in design.level][:1]:  # what runs do not see of it: of no consequence here
+        for name in [n for n in model.levelled if n in design.level][
+            :1
+        ]:  # what runs do not see of it: of no consequence here
             lucks = [f"{name}_luck_{q}" for q in model.shares]
             sites |= {luck: rng.standard_normal((*shape, len(design.levels[name]))) for luck in lucks}
             dims |= dict.fromkeys(lucks, ("chain", "draw", f"{name}_level"))

@@ -71,7 +71,7 @@ def test_the_law_that_made_the_runs_chooses_well(tested):
 @pytest.mark.parametrize("sweeps", [2, pytest.param(25, marks=pytest.mark.slow)])
 def test_intervals_of_a_posterior_that_is_the_truth_hold_as_often_as_they_say(sweeps):
     """Parameters at their truth, and new cells: six of each simulated sweep, independent but for their law."""
-    truth = TRUTH | {name: 1e-9 for name in TRUTH if name.startswith("params_sd_")}
+    truth = TRUTH | {name: 1e-9 for name in TRUTH if name.startswith(("params_sd_", "data_sd_"))}
     law, scores = hl.laws.StepLaw(), []
     for seed in range(sweeps):
         runs = simulate(law, grid(**SIX), seed=seed, truth=truth)

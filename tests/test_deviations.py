@@ -72,7 +72,14 @@ def test_horizons_are_levels_where_each_run_is_made_for_one(runs):
     assert set(model.levels(own)) == {"params", "data"}
     settings = runs.frame.groupby(["params", "learning_rate", "batch_size"]).ngroup()
     read = hl.Runs.from_frame(runs.frame.assign(trained=settings), batch_unit=1, run="trained")
-    assert set(model.levels(read)) == {"params"}
+    along = hl.likelihood(hl.laws.StepLaw(), read)
+    assert set(along.levels(read)) == {"params"}
+    # What says nothing is not there.
+    only_one = {"luck_kept", "data_sd_batch_size"}
+    assert only_one.intersection(along.parameters.index) == {"luck_kept"}
+    assert only_one.intersection(model.parameters.index) == {"data_sd_batch_size"}
+    said = hl.likelihood(hl.LossSurface(hl.laws.StepLaw(), own_horizons=True), read)
+    assert set(said.levels(read)) == {"params", "data"}
     assert not hl.likelihood(hl.laws.StepLaw(), runs.optima()).levels(runs.optima()).keys() & {"data"}
 
 

@@ -28,7 +28,7 @@ def test_every_law_makes_a_full_tree_with_named_dims(recovered):
     tree = fit.tree
     assert set(tree.children) == GROUPS
     dims = {dim for group in tree.children.values() for v in group.data_vars.values() for dim in v.dims}
-    assert dims <= {"chain", "draw", "run", "cell", "task", "params_level"}
+    assert dims <= {"chain", "draw", "run", "cell", "task", "params_level", "data_level"}
     assert tree["log_likelihood"]["loss"].dims == ("chain", "draw", "run")
     assert tree["posterior"]["cell_optimal_loss"].dims == ("chain", "draw", "cell")
     assert list(tree["constant_data"]["run"].values) == list(runs.labels)

@@ -250,7 +250,7 @@ def of_runs(stretch=1.0, draws=DRAWS, **fixed):
     return made_fit(hl.laws.StepLaw(), runs, truth, draws=draws)
 
 
-CELLS_FIXED = {f"{of}_sd_{name}": FIXED for of in ("cell", "params") for name in SHARED}
+CELLS_FIXED = {f"{of}_sd_{name}": FIXED for of in ("cell", "params", "data") for name in SHARED}
 RUNS = (2, 43, 119)
 
 

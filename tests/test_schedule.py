@@ -28,7 +28,11 @@ def critical(fit, data, p=TRUTH):
 
 def test_known_law_doubles_where_the_critical_batch_does(runs):
     still = {name: 0.0 for name in TRUTH if name.startswith("drift_")}
-    known = TRUTH | still | {f"{of}_sd_{n}": 1e-9 for of in ("cell", "params") for n in ("batch_size", "learning_rate")}
+    known = (
+        TRUTH
+        | still
+        | {f"{of}_sd_{n}": 1e-9 for of in ("cell", "params", "data") for n in ("batch_size", "learning_rate")}
+    )
     fit = made_fit(LAW, runs, known, draws=50)
     found = schedule(fit, END, batch_size=2.0**15)
     table = found.table

@@ -89,21 +89,21 @@ def test_no_two_quantities_of_a_fit_of_values_share_their_luck(asked):
 def test_no_two_quantities_of_a_fit_of_runs_share_their_luck(fit, asked):
     fit.predict(AT)
     predicted = take(asked)
-    level = ("new level", "params")
-    assert predicted == of(fit, ("new task",), level, ("new cell",), ("new value",), ("run noise",))
+    levels = ("new level", "params"), ("new level", "data")
+    assert predicted == of(fit, ("new task",), *levels, ("new cell",), ("new value",), ("run noise",))
     hl.decide(fit, AT, risk=hl.Mean(), despite=REASON)
     # The same cell, and the same scatter of its runs; the checks ask about a target of their own.
-    checked = of(fit, *((*what, "check") for what in (("new task",), level, ("new cell",))), ("new task", "fitted"))
+    checked = of(fit, *((*what, "check") for what in (("new task",), *levels, ("new cell",))), ("new task", "fitted"))
     assert take(asked) == predicted - of(fit, ("new value",)) | checked
     runs = pd.DataFrame({"learning_rate": 1e-3, "batch_size": 2.0**15, "params": 4e6, "data": [3e9, 6e9], "task": "a"})
     hl.next_runs(fit, AT, candidates=runs, n=1, risk=hl.Mean(), seed=9, despite=REASON, progress=False)
     own = set(asked) - predicted - checked
     apart = [(f"next runs {9}", number) for number in (1, 2)]
-    anew = [(*what, *each) for what in (("new cell",), ("new task",), level) for each in apart]
+    anew = [(*what, *each) for what in (("new cell",), ("new task",), *levels) for each in apart]
     assert own == of(fit, *anew) | {
         (9, "next runs", "draws"), (9, "next runs", "losses"), (9, "next runs", "known law")
     }  # fmt: skip
-    assert set(asked) & predicted == of(fit, ("new task",), level, ("new cell",))  # the target's, as predicted
+    assert set(asked) & predicted == of(fit, ("new task",), *levels, ("new cell",))  # the target's, as predicted
     assert_independent([*predicted, *own])
 
 

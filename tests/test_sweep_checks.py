@@ -25,7 +25,9 @@ STILL |= {f"{of}_sd_optimal_loss": 1e-9 for of in ("cell", "params", "data")}
 
 
 def sweep(seed, truth=STILL, **changes):
-    return simulate(LAW, grid(**{"sizes": FOUR, "data": HORIZONS, "rates": 9, "batches": 7} | changes), seed=seed, truth=truth)
+    return simulate(
+        LAW, grid(**{"sizes": FOUR, "data": HORIZONS, "rates": 9, "batches": 7} | changes), seed=seed, truth=truth
+    )
 
 
 def fires(fit):

@@ -47,6 +47,6 @@ def likelihood(
             f"{one.name} does not describe {kind!r}; it is fitted to {' or '.join(one.tables)}. "
             "hl.laws.table() lists what each law needs."
         )
-    if given is not None:
-        return replace(given, priors={**given.priors, **(priors or {})}, pooling={**given.pooling, **(pooling or {})})
-    return LIKELIHOODS[kind](one, priors or {}, pooling or {})
+    model = LIKELIHOODS[kind](one) if given is None else given
+    model = replace(model, priors={**model.priors, **(priors or {})}, pooling={**model.pooling, **(pooling or {})})
+    return model if isinstance(table, str) else model.of(table)

@@ -166,14 +166,18 @@ class Likelihood[T: Table, D: Design](ABC):
         """The same model with further priors replaced."""
         return replace(self, priors={**self.priors, **priors})
 
+    def of(self, table: T) -> Self:
+        """The same model with what it leaves to the table settled."""
+        return self
+
     @property
     def bare(self) -> Self:
         """The same model with default priors: what a compiled program depends on."""
         return replace(self, law=self.law.bare, priors={})
 
     @property
-    def options(self) -> dict[str, float]:
-        """Further arguments of the class, by name: numbers that a saved fit keeps."""
+    def options(self) -> dict[str, float | bool | None]:
+        """Further arguments of the class, by name: what a saved fit keeps."""
         return {}
 
     @property

@@ -43,11 +43,6 @@ def levelled(law: Law) -> tuple[str, ...]:
     return tuple(name for name in law.logged if name not in ALONG_TRAINING) if len(law.logged) > 1 else ()
 
 
-def levelled_in_runs(law: Law) -> tuple[str, ...]:
-    """Those of a table of runs: horizons too."""
-    return (*levelled(law), *(name for name in law.logged if name == "data" and len(law.logged) > 1))
-
-
 def drift_parameters(law: Law, quantities: Sequence[str]) -> tuple[Parameter, ...]:
     """One coefficient a quantity and covariate."""
     return tuple(
@@ -75,7 +70,7 @@ def level_parameters(names: Sequence[str], priors: Mapping[str, tuple[str, Prior
 LEVEL_SD = dist.LogNormal(log(0.1), 0.5)
 WHY_LEVELS = {
     "": "off zero; a size has its own initialisation, depth and warm-up",
-    "data": "off zero; a horizon has its own schedule; says nothing where runs are read at several horizons",
+    "data": "off zero; a horizon has its own schedule",
 }
 
 
@@ -109,7 +104,7 @@ def half_centred(name: str, sd: jax.Array) -> jax.Array:
 
 
 def sample_levels(
-    p: dict[str, jax.Array], quantities: Sequence[str], level: Mapping[str, np.ndarray], sizes: Mapping[str, np.ndarray]
+    p: Values, quantities: Sequence[str], level: Mapping[str, np.ndarray], sizes: Mapping[str, np.ndarray]
 ) -> dict[str, Numbers]:
     """Deviation of each row's or cell's levels together, by quantity, inside a model.
 

@@ -21,7 +21,7 @@ from hyperlaw.intervals import interval_columns
 from hyperlaw.models.law import Numbers, OptimumLaw, Values
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
 from hyperlaw.models.likelihoods.cell_deviations import sample_cells
-from hyperlaw.models.likelihoods.deviations import level_of, levelled_in_runs
+from hyperlaw.models.likelihoods.deviations import level_of
 from hyperlaw.models.likelihoods.run_readings import RunReadings
 from hyperlaw.models.likelihoods.surface import (
     GIVEN,
@@ -96,10 +96,14 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
     window
         How far above the lowest loss of its cell a run is described, in units of the spread of the cells' lowest
         losses. A run beyond says "at least so bad" and no more.
+    own_horizons
+        Whether each run was made for its horizon alone. Then what sizes share at a horizon is a deviation from the law;
+        else readings of one run at several horizons share its luck. Left out, the table says: its column `run`.
     """
 
     law: OptimumLaw
     window: float = 1.0
+    own_horizons: bool | None = None
 
     kinds = ("runs",)
     row = "run"
@@ -113,15 +117,15 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
 
     @property
     def levelled(self) -> tuple[str, ...]:
-        """Covariates whose levels share a deviation: horizons among them."""
-        return levelled_in_runs(self.law)
+        """Covariates whose levels share a deviation: horizons among them, if runs are made for one."""
+        several = len(self.law.logged) > 1 and self.own_horizons is not False
+        return (*super().levelled, *(name for name in self.law.logged if name == "data" and several))
 
-    def levels(self, table: Runs) -> dict[str, pd.DataFrame]:
-        """The levels of a sweep: see `Likelihood.levels`. Horizons are none where runs are read at several of them."""
-        found = super().levels(table)
-        if "run" in table.frame and table.frame["run"].duplicated().any():
-            found.pop("data", None)
-        return found
+    def of(self, table: Runs) -> Self:
+        """The same model, told whether runs of this table are read at several horizons."""
+        if self.own_horizons is not None:
+            return self
+        return replace(self, own_horizons="run" not in table.frame or not table.frame["run"].duplicated().any())
 
     @property
     def bare(self) -> Self:
@@ -129,9 +133,9 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         return replace(super().bare, window=1.0)
 
     @property
-    def options(self) -> dict[str, float]:
-        """The window."""
-        return {"window": self.window}
+    def options(self) -> dict[str, float | bool | None]:
+        """The window, and whether horizons are levels."""
+        return {"window": self.window, "own_horizons": self.own_horizons}
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.window) and self.window > 0):
@@ -144,7 +148,7 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
     @property
     def scatter_parameters(self) -> tuple[Parameter, ...]:
         """Parameters of the loss surface, and of how runs and cells scatter around it."""
-        return surface_parameters(self.law)
+        return surface_parameters(self.law, self.levelled, luck=not self.own_horizons)
 
     def design(self, table: Runs, observed: pd.Series | None = None) -> SurfaceDesign:
         """Arrays of runs: see `Likelihood.design`."""
@@ -201,7 +205,7 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         with numpyro.plate("run", len(design.loss)), numpyro.handlers.mask(mask=seen):
             numpyro.sample("diverged", run.diverged, obs=design.diverged)
             with numpyro.handlers.mask(mask=~lost):
-                readings = RunReadings(run.location, run.scale, design.edge, design.before, p["luck_kept"])
+                readings = RunReadings(run.location, run.scale, design.edge, design.before, p.get("luck_kept", 0.0))
                 numpyro.sample("loss", readings, obs=design.loss)
 
     def shifts(self, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:

@@ -26,6 +26,7 @@ Where no cell tried several batch sizes, none is best: v is 0, and the law is on
 that was used.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 from math import log
 from typing import NamedTuple
@@ -44,7 +45,6 @@ from hyperlaw.models.likelihoods.deviations import (
     drift,
     drift_parameters,
     level_parameters,
-    levelled_in_runs,
 )
 from hyperlaw.models.parameter import Parameter
 from hyperlaw.models.prior import AtBestLoss, InLossSpread, PerBestLoss, Prior
@@ -60,8 +60,14 @@ SHARED: dict[str, tuple[str, Prior]] = {
 _NODES, _WEIGHTS = (a.tolist() for a in np.polynomial.legendre.leggauss(12))  # on -1 to 1
 
 
-def surface_parameters(law: OptimumLaw) -> tuple[Parameter, ...]:
-    """Parameters of the loss surface around a law's optimum."""
+LUCK = Parameter(
+    "luck_kept", "share of its luck that a run keeps from one horizon to the next", "", dist.Beta(2.0, 2.0),
+    "0.7 to 0.9 between seeds of lm_adam",
+)  # fmt: skip
+
+
+def surface_parameters(law: OptimumLaw, levelled: Sequence[str], *, luck: bool) -> tuple[Parameter, ...]:
+    """Parameters of the loss surface around a law's optimum; of luck, where runs may be read at several horizons."""
     fixed = (
         Parameter("optimal_loss", "lowest loss at the pivot", "nats", AtBestLoss(3.0), _WIDE, group_sd=0.3),
         Parameter(
@@ -91,10 +97,6 @@ def surface_parameters(law: OptimumLaw) -> tuple[Parameter, ...]:
             "0.2 on a published sweep (2503.04715)",
         ),
         Parameter(
-            "luck_kept", "share of its luck that a run keeps from one horizon to the next", "", dist.Beta(2.0, 2.0),
-            "0.7 to 0.9 between seeds of lm_adam; says nothing where every row is a run of its own",
-        ),
-        Parameter(
             "cell_sd_learning_rate", "a cell's own deviation from the law's learning rate", "ln",
             dist.LogNormal(log(0.15), 0.6), "off zero; half a grid step of published sweeps", is_sd=True,
         ),
@@ -117,8 +119,8 @@ def surface_parameters(law: OptimumLaw) -> tuple[Parameter, ...]:
     )  # fmt: skip
     several = (coupling,) if len(law.covariates) > 1 else ()
     by_covariate = tuple(p for name in law.covariates for p in _covariate_parameters(name))
-    shared = level_parameters(levelled_in_runs(law), SHARED)
-    return fixed + several + by_covariate + drift_parameters(law, HYPERPARAMETERS) + shared
+    drifts, shared = drift_parameters(law, HYPERPARAMETERS), level_parameters(levelled, SHARED)
+    return fixed + ((LUCK,) if luck else ()) + several + by_covariate + drifts + shared
 
 
 def _covariate_parameters(name: str) -> tuple[Parameter, ...]:
