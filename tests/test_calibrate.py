@@ -19,7 +19,7 @@ from hyperlaw.inference.simulate import simulate
 from hyperlaw.inference.tree import _programs
 
 LAW = hl.laws.StepLaw()
-MODEL = hl.likelihood(LAW, "runs")
+MODEL = hl.LossSurface(LAW, own_horizons=True)
 AT = {"params": 4e7, "data": 1.6e10}
 DERIVED = ["best_learning_rate", "best_batch_size", "best_loss"]
 

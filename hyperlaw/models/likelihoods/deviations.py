@@ -59,8 +59,8 @@ def level_parameters(names: Sequence[str], priors: Mapping[str, tuple[str, Prior
     """Scale of the levels' deviations, one a levelled covariate and quantity; `priors` holds unit and prior of each."""
     return tuple(
         Parameter(
-            f"{name}_sd_{quantity}", f"what cells of one {name} share of the {MEANING.get(quantity, quantity)}, beside "
-            "the law", unit, prior, WHY_LEVELS["data" if name == "data" else ""], is_sd=True,
+            f"{name}_sd_{quantity}", f"what cells of equal {name} share of the {MEANING.get(quantity, quantity)}, "
+            "beside the law", unit, prior, WHY_HORIZONS if name == "data" else WHY_SIZES, is_sd=True,
         )
         for name in names
         for quantity, (unit, prior) in priors.items()
@@ -68,10 +68,8 @@ def level_parameters(names: Sequence[str], priors: Mapping[str, tuple[str, Prior
 
 
 LEVEL_SD = dist.LogNormal(log(0.1), 0.5)
-WHY_LEVELS = {
-    "": "off zero; a size has its own initialisation, depth and warm-up",
-    "data": "off zero; a horizon has its own schedule",
-}
+WHY_SIZES = "off zero; a size has its own initialisation, depth and warm-up"
+WHY_HORIZONS = "off zero; a horizon has its own schedule"
 
 
 def drift(p: Values, quantity: str, x: Values) -> Numbers:
