@@ -26,6 +26,7 @@ from law_page import markdown
 from scipy import stats
 
 import hyperlaw as hl
+from hyperlaw.models.likelihoods.loss_surface import reach
 from hyperlaw.models.prior import InLossSpread
 
 ROOT = Path(__file__).parents[1]
@@ -126,10 +127,9 @@ def draws_of(sweep: Sweep) -> xr.Dataset:
         priors = {site: question.wide for question in QUESTIONS for site in question.sites}
         fit = hl.fit(LAW, runs, seed=0, priors=priors, progress=False)
         found = fit.draws[list(priors)].copy()
-        spread = runs.frame[~runs.frame["diverged"]].groupby("cell")["loss"].min().std()
         for question in QUESTIONS:
             if isinstance(question.wide, InLossSpread):
-                found = found.assign({site: found[site] / spread for site in question.sites})
+                found = found.assign({site: found[site] / reach(runs.frame) for site in question.sites})
         found.attrs = {"failed": ", ".join(fit.check().failed) or "none", "runs": len(runs), "cells": len(runs.cells)}
         path.parent.mkdir(parents=True, exist_ok=True)
         found.to_netcdf(path.with_suffix(".tmp"))
@@ -207,9 +207,7 @@ def judged() -> pd.DataFrame:
     table = pd.concat(tables)
     table = table[(table["risk"] == "cvar90") & table["method"].isin(["shipped", "atlas"])]
     columns = ["regret", "inside_learning_rate", "inside_batch_size", "inside_loss", "covered_runs", "log_score"]
-    means = table.groupby(["block", "method"], sort=False)[[*columns, "log_score"]].agg(
-        lambda v: v.astype(float).mean()
-    )
+    means = table.groupby(["block", "method"], sort=False)[columns].agg(lambda values: values.astype(float).mean())
     return means.rename(columns=lambda name: name.replace("_", " ")).reset_index()
 
 

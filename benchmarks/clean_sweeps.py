@@ -81,8 +81,7 @@ def drawn(shape: Shape, seed: int) -> hl.Runs:
             off = 0.35 * np.random.default_rng((seed, i)).standard_normal(1)  # half an octave
             middle[f"log_{name}"] = np.log(np.unique(frame[name])).mean() + off
         found = Predictive(handlers.uncondition(model.model), middle, return_sites=["loss", "diverged"])(key, design)
-    loss, lost = (np.asarray(found[name][0])[: len(runs)] for name in ("loss", "diverged"))
-    return hl.Runs.from_frame(frame.assign(loss=loss, diverged=lost.astype(bool)))
+    return model.table_with(runs, {name: np.asarray(values[0])[: len(runs)] for name, values in found.items()})
 
 
 def fitted(shape: Shape, seed: int, target_accept: float | None) -> dict:
@@ -90,13 +89,11 @@ def fitted(shape: Shape, seed: int, target_accept: float | None) -> dict:
     runs, start = drawn(shape, seed), time.monotonic()
     care = {} if target_accept is None else {"target_accept": target_accept}
     fit = hl.fit(LAW, runs, seed=seed, progress=False, **care)
-    seconds, stats, checks = time.monotonic() - start, fit.group("sample_stats"), fit.check().table
-    value = dict(zip(checks["check"], checks["value"], strict=True))
+    seconds, stats, checks = time.monotonic() - start, fit.group("sample_stats"), fit.check()
     return {
-        "seed": seed, "runs": len(runs), "ok": fit.check().ok, "failed": fit.check().failed,
-        "review": checks.loc[checks["status"] == "REVIEW", "check"].tolist(),
+        "seed": seed, "runs": len(runs), "ok": checks.ok, "failed": checks.failed,
         "divergences": int(stats["diverging"].sum()), "steps": float(stats["n_steps"].mean()),
-        "values": value, "seconds": seconds,
+        "values": dict(zip(checks.table["check"], checks.table["value"], strict=True)), "seconds": seconds,
     }  # fmt: skip
 
 

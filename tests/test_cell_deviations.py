@@ -31,7 +31,7 @@ def drawn(quantity, level=LEVEL, sizes=SIZES, trend=None, draws=40_000):
     """Prior draws of every site."""
 
     def model():
-        sample_cells(P, quantity, 6, level, sizes, trend)
+        sample_cells(P, quantity, 6, level, sizes, trend=trend)
 
     found = Predictive(model, num_samples=draws)(jax.random.key(0))
     return {name: np.asarray(value) for name, value in found.items()}

@@ -91,6 +91,7 @@ def sample_cells(
     cells: int,
     level: Mapping[str, np.ndarray],
     sizes: Mapping[str, np.ndarray],
+    *,
     trend: Numbers | None = None,
 ) -> jax.Array:
     """What cells stray by from the law in a quantity, inside a model; with a trend, their values around it.
