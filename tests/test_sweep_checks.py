@@ -9,8 +9,8 @@ import hyperlaw as hl
 from hyperlaw.diagnostics.check import SWEEP, Looked
 from hyperlaw.diagnostics.sweep_checks import (
     at_the_end,
-    fewest_described,
     fewest_levels,
+    hardly_described,
     left_to_the_prior,
     most_batch_sizes,
     one_sidedness,
@@ -73,11 +73,11 @@ def test_what_a_single_batch_size_cannot_show_is_not_asked():
 
 def test_a_window_that_describes_hardly_a_run():
     runs = sweep(0)
-    assert fewest_described(made_fit(LAW, runs, STILL, draws=4)) > 10
+    assert hardly_described(made_fit(LAW, runs, STILL, draws=4)) == 0
     alike = runs.frame.assign(loss=runs.frame["loss"] - runs.frame.groupby("cell")["loss"].transform("min") + 2)
     narrow = made_fit(LAW, hl.Runs.from_frame(alike.drop(columns="cell"), batch_unit=1), STILL, draws=4)
-    assert fewest_described(narrow) < 3
-    assert fewest_described(made_fit(hl.LossSurface(LAW, window=0.01), runs, STILL, draws=4)) < 3
+    assert hardly_described(narrow) > 0.25
+    assert hardly_described(made_fit(hl.LossSurface(LAW, window=0.01), runs, STILL, draws=4)) > 0.25
 
 
 def test_few_sizes():

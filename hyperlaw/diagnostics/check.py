@@ -15,8 +15,8 @@ from arviz_stats.utils import ELPDDataLOO
 
 from hyperlaw.diagnostics.sweep_checks import (
     at_the_end,
-    fewest_described,
     fewest_levels,
+    hardly_described,
     left_to_the_prior,
     most_batch_sizes,
     one_sidedness,
@@ -321,11 +321,11 @@ SWEEP = (
         )
     ),
     Spec(
-        "runs of a cell within the window, fewest", lambda looked: fewest_described(looked.posterior),
+        "cells with fewer than three runs within the window (share)", lambda looked: hardly_described(looked.posterior),
         "A run further above the lowest loss of its cell than the spread of the cells' lowest losses says only that it "
-        "is at least so bad: here hardly a run is left to describe a cell. Fit hl.LossSurface(law, window=2), and see "
-        "in hl.sensitivity whether the choice depends on it; or add scales that differ more.",
-        low=3, otherwise=Status.REVIEW, applies=_of_runs,
+        "is at least so bad: of these cells hardly a run is left to describe them. Fit hl.LossSurface(law, window=2), "
+        "and see in hl.sensitivity whether the choice depends on it; or add scales that differ more.",
+        high=0.25, otherwise=Status.REVIEW, applies=_of_runs,
     ),
     Spec(
         "levels of a scale, fewest", lambda looked: fewest_levels(looked.posterior),

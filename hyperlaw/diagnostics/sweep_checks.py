@@ -12,6 +12,7 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.likelihoods.loss_surface import edges, reach
 from hyperlaw.models.likelihoods.surface import best_learning_rate
 
+OF_A_BOWL = 3  # runs: its place, depth and width
 NEAR = 0.25  # of the window
 BEYOND = 4.0  # how many times the largest data, where a target is not known yet
 SHARE_LEFT = 0.5  # of the prior variance: more of it left, and the prior decides a parameter
@@ -43,12 +44,12 @@ def most_batch_sizes(runs: Runs) -> float:
     return float(runs.frame.groupby("cell")["batch_size"].nunique().max())
 
 
-def fewest_described(posterior: Posterior) -> float:
-    """Fewest runs of a cell that lie within the window, and so are described."""
+def hardly_described(posterior: Posterior) -> float:
+    """Share of the cells of which fewer runs than a bowl needs lie within the window, and so are described."""
     frame = posterior.runs.frame
     window = posterior.surface.window * reach(frame)
     inside = ~frame["diverged"] & (frame["loss"] < edges(frame, window))
-    return float(inside.groupby(frame["cell"]).sum().min())
+    return float((inside.groupby(frame["cell"]).sum() < OF_A_BOWL).mean())
 
 
 def fewest_levels(posterior: Posterior) -> float:
