@@ -45,6 +45,7 @@ TRUTH = {
     "optimal_loss": 2.5, "cell_sd_optimal_loss": 0.01, "sharpness_learning_rate": 0.05, "sharpness_batch_size": 0.02,
     "skew_learning_rate": 0.5, "skew_batch_size": 0.1, "noise": 0.005, "luck_kept": 0.5, "noise_growth": 0.1,
     "optimal_loss_coupling": -1.0, "cell_sd_learning_rate": 0.08, "cell_sd_batch_size": 0.08,
+    "cell_sd_sharpness_learning_rate": 0.1, "cell_sd_sharpness_batch_size": 0.1,
     "divergence_threshold": 3.0, "divergence_width": 0.3,
     "exponent_data": 0.45, "exponent_params": 0.05, "log_batch_size": np.log(2.0**15),
     "log_learning_rate": np.log(1e-3), "rate_exponent_params": -0.3, "rate_exponent_data": -0.1,

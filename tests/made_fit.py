@@ -6,10 +6,12 @@ import numpy as np
 import xarray as xr
 
 import hyperlaw as hl
+from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.inference.posterior import pivot_of, provenance
 from hyperlaw.inference.sampler import Settings
 from hyperlaw.inference.tree import posterior_tree
 from hyperlaw.models.likelihoods.cell_deviations import level_mean
+from hyperlaw.models.likelihoods.surface import SHARPNESS
 
 SETTINGS = Settings(chains=2, warmup=100, draws=50, target_accept=0.9, max_tree_depth=8)
 REASON = "made by hand"
@@ -47,13 +49,13 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
             sites[f"{name}_deviation_{quantity}"] = sd * rng.standard_normal((*shape, len(level)))
             dims[f"{name}_deviation_{quantity}"] = ("chain", "draw", f"{name}_level")
     cells = len(model.cell_labels(table, design))
-    deviating = {"runs": ("learning_rate", "batch_size"), "crossings": ("cell",)}.get(table.kind, ())
-    for name in deviating:
+    apart = {"runs": SHARPNESS, "crossings": ("cell",)}.get(table.kind, ())
+    for name in (*(HYPERPARAMETERS if table.kind == "runs" else ()), *apart):
         root = np.sqrt(p["cell_sd" if name == "cell" else f"cell_sd_{name}"])[..., None]
         half = root * rng.standard_normal((*shape, cells))
-        shared = sum(sites[f"{of}_deviation_{name}"][..., design.level[of]] for of in design.level if name != "cell")
+        shared = sum(sites[f"{of}_deviation_{name}"][..., design.level[of]] for of in design.level if name not in apart)
         sites[f"deviation_{name}"] = total = shared + root * half
-        sites[f"half_deviation_{name}"] = half if name == "cell" else sampled_as(total, 1 / root, design)
+        sites[f"half_deviation_{name}"] = half if name in apart else sampled_as(total, 1 / root, design)
     if table.kind == "runs":
         wide = {name: v[..., None] for name, v in p.items()}
         wide |= {

@@ -22,7 +22,7 @@ from hyperlaw.inference.tree import _programs
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
 from hyperlaw.models.likelihoods.deviations import levelled
 from hyperlaw.models.likelihoods.loss_surface import edges
-from hyperlaw.models.likelihoods.surface import SHARED
+from hyperlaw.models.likelihoods.surface import SHARED, SHARPNESS
 
 LEAST = 1e-4  # a p-value below this is a failure
 DRAWS, MODEL_DRAWS, POINTS = 20_000, 4_000, 8_192
@@ -251,6 +251,7 @@ def of_runs(stretch=1.0, draws=DRAWS, **fixed):
 
 
 CELLS_FIXED = {f"{of}_sd_{name}": FIXED for of in ("cell", "params", "data") for name in SHARED}
+CELLS_FIXED |= {f"cell_sd_{name}": FIXED for name in SHARPNESS}
 RUNS = (2, 43, 119)
 
 

@@ -73,7 +73,7 @@ def band_of(ax, colour):
 def draws_of(fit, cell):
     """Parameters (draw, 1) and covariates of a fitted cell, gathered by label instead of by position."""
     posterior, row = fit.tree["posterior"].dataset.stack(sample=("chain", "draw")), fit.runs.cells.loc[cell]
-    p = {name: posterior[name].isel(cell=cell) for name in ("deviation_learning_rate", "deviation_batch_size")}
+    p = {name: posterior[name].isel(cell=cell) for name in posterior if name.startswith("deviation_")}
     for parameter in fit.likelihood.parameter_list:
         pooled = f"{parameter.name}_task"
         p[parameter.name] = (

@@ -138,6 +138,7 @@ def test_coupling_of_kaplans_form():
 
 
 CELL = TRUTH | {"deviation_learning_rate": 0.2, "deviation_batch_size": -0.3, "cell_optimal_loss": 2.1}
+CELL |= {"deviation_sharpness_learning_rate": 0.4, "deviation_sharpness_batch_size": -0.1}
 X = {"params": 0.7, "data": -0.4}
 DRIFT = {q: sum(CELL[f"drift_{q}_{c}"] * X[c] ** 2 / 2 for c in X) for q in ("learning_rate", "batch_size")}
 OFF = [(0.0, 0.0), (1.5, 0.0), (-2.0, 1.0), (0.5, -3.0), (6.0, 6.0)]
@@ -174,7 +175,9 @@ def test_a_run_is_its_equations(law, u, v):
     along = batch + v + 0.3 - DRIFT["batch_size"]
     ridge = float(law.log_learning_rate(CELL, X, along)) + DRIFT["learning_rate"] + 0.2
     run = run_loss(law, CELL, X, ridge + u, batch + v)
-    sharp = [CELL[f"sharpness_{of}"] for of in ("learning_rate", "batch_size")]
+    sharp = [
+        CELL[f"sharpness_{of}"] * np.exp(CELL[f"deviation_sharpness_{of}"]) for of in ("learning_rate", "batch_size")
+    ]
     sharp = [k * np.exp(sum(CELL[f"sharpness_{of}_exponent_{c}"] * X[c] for c in X))
              for k, of in zip(sharp, ("rate", "batch"), strict=True)]  # fmt: skip
     excess = sharp[0] * closed_form(u, CELL["skew_learning_rate"]) + sharp[1] * closed_form(v, CELL["skew_batch_size"])

@@ -22,6 +22,7 @@ FOUR, HORIZONS = (1e6, 2e6, 4e6, 8e6), (1e8, 2e8, 4e8, 8e8)
 # Parameters known exactly, and cells that do not deviate: what is left is the scatter of runs.
 STILL = TRUTH | {f"{of}_sd_{n}": 1e-9 for of in ("cell", "params", "data") for n in ("learning_rate", "batch_size")}
 STILL |= {f"{of}_sd_optimal_loss": 1e-9 for of in ("cell", "params", "data")}
+STILL |= {f"cell_sd_sharpness_{n}": 1e-9 for n in ("learning_rate", "batch_size")}
 
 
 def sweep(seed, truth=STILL, **changes):

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.runs import Runs
-from hyperlaw.data.vocabulary import At, number
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.likelihoods.base import Arrays
 from hyperlaw.models.likelihoods.deviations import level_of
+from hyperlaw.models.likelihoods.surface import SHARPNESS
 
-OWN = ("deviation_learning_rate", "deviation_batch_size", "cell_optimal_loss")
+OWN = (*(f"deviation_{name}" for name in (*HYPERPARAMETERS, *SHARPNESS)), "cell_optimal_loss")
 
 
 def task_parameters(posterior: Posterior, tasks: Sequence[Any], *stream: str | int) -> Arrays:
@@ -67,8 +68,8 @@ def fitted_cells(posterior: Posterior) -> tuple[Arrays, Arrays]:
     Returns
     -------
     p
-        Each parameter (of the cell's task, where tasks differ), and the cell's own `deviation_learning_rate`,
-        `deviation_batch_size` (ln) and `cell_optimal_loss` (nats); shape (chain, draw, cell).
+        Each parameter (of the cell's task, where tasks differ), and what the cell has of its own: `deviation_*` (ln) of
+        learning rate, batch size and the sharpness of both, and `cell_optimal_loss` (nats); shape (chain, draw, cell).
     x
         The law's covariates, shape (cell,).
     """

@@ -21,11 +21,12 @@ from hyperlaw.intervals import interval_columns
 from hyperlaw.models.law import Numbers, OptimumLaw, Values
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
 from hyperlaw.models.likelihoods.cell_deviations import sample_cells
-from hyperlaw.models.likelihoods.deviations import level_of
+from hyperlaw.models.likelihoods.deviations import half_centred, level_of
 from hyperlaw.models.likelihoods.run_readings import RunReadings
 from hyperlaw.models.likelihoods.surface import (
     GIVEN,
     SHARED,
+    SHARPNESS,
     RunLoss,
     best_batch_size,
     best_learning_rate,
@@ -196,6 +197,10 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         cells = len(design.task), level, design.levels
         for name in HYPERPARAMETERS:
             p[f"deviation_{name}"] = sample_cells(p, name, *cells)
+        with numpyro.plate("cell", len(design.task)):
+            for name in SHARPNESS:
+                own = half_centred(f"deviation_{name}", p[f"cell_sd_{name}"])
+                p[f"deviation_{name}"] = numpyro.deterministic(f"deviation_{name}", own)
         p["cell_optimal_loss"] = sample_cells(p, "optimal_loss", *cells, trend=optimal_loss_trend(p, x))
 
         of_run = {name: value[design.cell] if jnp.ndim(value) else value for name, value in p.items()}
@@ -289,8 +294,8 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
     def draw_cell(self, p: Draws, x: Values, rng: np.random.Generator, cells: np.ndarray) -> Arrays:
         """Parameters of new cells, with their own deviations and lowest loss: see `Likelihood.draw_cell`."""
         shape = (*np.shape(p["noise"])[:-1], int(cells.max()) + 1)
-        own = {name: p[f"cell_sd_{name}"] * rng.standard_normal(shape)[..., cells] for name in SHARED}
-        moved = {name: own[name] + self.level_deviation(p, name) for name in SHARED}
+        own = {n: p[f"cell_sd_{n}"] * rng.standard_normal(shape)[..., cells] for n in (*SHARED, *SHARPNESS)}
+        moved = own | {name: own[name] + self.level_deviation(p, name) for name in SHARED}
         with jax.enable_x64(True):
             lowest = np.asarray(optimal_loss_trend(p, x)) + moved.pop("optimal_loss")
         return {**p, **{f"deviation_{name}": value for name, value in moved.items()}, "cell_optimal_loss": lowest}

@@ -7,6 +7,7 @@ best ones (the law's, with drift and the deviations of the cell, see `hyperlaw.m
     excess = k_eta g(u, skew_eta) + k_B g(v, skew_B)
     g(u, s) = 2 (exp(s u) - s u - 1) / s^2,   u^2 as s -> 0
 
+where the sharpness k of either is a power law of the covariates times exp(deviation) of the cell,
 and the optimal loss L_c of a cell is scattered around a trend that falls with every covariate as in Chinchilla's loss
 (arXiv 2203.15556), written by its slope at the pivot: with falls f_N and f_D from the pivot,
 
@@ -57,6 +58,8 @@ SHARED: dict[str, tuple[str, Prior]] = {
     "learning_rate": ("ln", LEVEL_SD), "batch_size": ("ln", LEVEL_SD),
     "optimal_loss": ("nats", InLossSpread(0.03, 0.5)),
 }  # fmt: skip
+# What a cell strays by alone, whatever others of its level do.
+SHARPNESS = tuple(f"sharpness_{name}" for name in HYPERPARAMETERS)
 _NODES, _WEIGHTS = (a.tolist() for a in np.polynomial.legendre.leggauss(12))  # on -1 to 1
 
 
@@ -90,6 +93,14 @@ def surface_parameters(law: OptimumLaw, levelled: Sequence[str], *, luck: bool) 
         Parameter(
             "skew_batch_size", "how much faster the loss rises above B* than below", "", dist.Normal(0, 0.3),
             "about 0 on the same sweep",
+        ),
+        *(
+            Parameter(
+                f"cell_sd_{name}", f"a cell's own deviation of the natural log of {name}", "ln",
+                dist.LogNormal(log(0.2), 0.5), "off zero; 0.26 to 0.46 between cells of one sweep fitted each alone",
+                is_sd=True,
+            )
+            for name in SHARPNESS
         ),
         Parameter("noise", "scatter of a run's loss at the optimum", "nats", InLossSpread(0.02, 1.0), _WIDE),
         Parameter(
@@ -235,8 +246,10 @@ def excess_loss(
     """Excess of the loss over the cell's lowest, in nats, and ln distance above the best learning rate."""
     u = log_learning_rate - best_learning_rate(law, p, x, log_batch_size)
     v = log_batch_size - best_batch_size(law, p, x)
-    rate = p["sharpness_learning_rate"] * jnp.exp(sum(p[f"sharpness_rate_exponent_{c}"] * x[c] for c in x))
-    batch = p["sharpness_batch_size"] * jnp.exp(sum(p[f"sharpness_batch_exponent_{c}"] * x[c] for c in x))
+    rate, batch = (
+        p[name] * jnp.exp(sum(p[f"sharpness_{short}_exponent_{c}"] * x[c] for c in x) + p[f"deviation_{name}"])
+        for name, short in zip(SHARPNESS, ("rate", "batch"), strict=True)
+    )
     return rate * bowl(u, p["skew_learning_rate"]) + batch * bowl(v, p["skew_batch_size"]), u
 
 
@@ -282,7 +295,8 @@ class RunLoss(NamedTuple):
 def run_loss(law: OptimumLaw, p: Values, x: Values, log_learning_rate: Numbers, log_batch_size: Numbers) -> RunLoss:
     """What a run measures at a setting, in a cell with parameters `p`.
 
-    Among them are the cell's own `deviation_learning_rate`, `deviation_batch_size` and `cell_optimal_loss`.
+    Among them are what the cell has of its own: `deviation_*` of learning rate, batch size and the sharpness of both,
+    and `cell_optimal_loss`.
     """
     excess, u = excess_loss(law, p, x, log_learning_rate, log_batch_size)
     return RunLoss(
