@@ -17,6 +17,19 @@ def double_precision():
         yield
 
 
+@pytest.mark.parametrize("name", ["DataEfficiency", "DataEfficiencyBySize"])
+def test_the_sampler_moves_in_the_slopes_at_the_pivot(name):
+    law = LAWS[name]()
+    p = prior_draw(law, 3)
+    at_pivot = dict.fromkeys(law.covariates, 0.0)
+    slopes = jax.grad(lambda x: law.log_value("data", p, x, 0.0))(at_pivot)
+    shifts = law.shifts(p)
+    assert set(shifts) == {f"exponent_{covariate}" for covariate in law.logged}
+    for covariate in law.logged:
+        exponent = f"exponent_{covariate}"
+        assert np.log(p[exponent]) + shifts[exponent] == pytest.approx(np.log(-slopes[covariate]))
+
+
 STEP = {
     "log_batch_size": 9.0,
     "exponent_params": -0.07,

@@ -126,6 +126,13 @@ class Law(ABC):
         """Natural log of the critical batch size, for laws that have one; arguments as `log_value`."""
         raise NotImplementedError(f"{self.name} has no critical batch size.")
 
+    def shifts(self, p: Values) -> dict[str, jax.Array]:
+        """What the sampler adds to the logs of positive parameters, to straighten a curved ridge between parameters.
+
+        By name; from the parameters that are not shifted. See `hyperlaw.models.likelihoods.base.Likelihood.shifts`.
+        """
+        return {}
+
     def __hash__(self) -> int:
         return hash(self.key)
 

@@ -75,6 +75,10 @@ class DataEfficiency(ValueLaw):
         """Natural log of D_min: the data that no number of updates (and no critic) can save."""
         return self._log_at_pivot(p, x) + jax.nn.log_sigmoid(self._logit_least(p, x))
 
+    def shifts(self, p: Values) -> dict[str, jax.Array]:
+        """Log of the share that the exponents act on: the data pin their product, the slope at the pivot."""
+        return {"exponent_utd": jax.nn.log_sigmoid(-p["logit_least_share"])}
+
     def _log_at_pivot(self, p: Values, x: Values) -> jax.Array:
         bend = p["data_bend"] * x["threshold"]
         even = jnp.abs(bend) < 1e-4
@@ -104,6 +108,13 @@ class DataEfficiencyBySize(DataEfficiency):
             dist.Normal(0.0, 1.0), "published either way", group_sd=0.4,
         ),
     )  # fmt: skip
+
+    def shifts(self, p: Values) -> dict[str, jax.Array]:
+        """The same, of what updates and of what parameters can save."""
+        saved, share = jax.nn.log_sigmoid(-p["logit_least_share"]), p["logit_update_share"]
+        return {
+            "exponent_utd": saved + jax.nn.log_sigmoid(share), "exponent_params": saved + jax.nn.log_sigmoid(-share),
+        }  # fmt: skip
 
     def _log_saved(self, p: Values, x: Values) -> jax.Array:
         share = p["logit_update_share"]

@@ -217,6 +217,10 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
                 # What is returned is the measured value, or the one drawn where the model is not conditioned.
                 measured[name] = numpyro.sample(name, scatter, obs=design.value[name])
 
+    def shifts(self, p: Values, design: ValuesDesign) -> dict[str, jax.Array]:
+        """What the law says, of each task alike."""
+        return {f"{name}{of}": shift for name, shift in self.law.shifts(p).items() for of in ("", "_task")}
+
     def sample_deviation(self, p: dict[str, jax.Array], design: ValuesDesign) -> Numbers:
         """Own deviation of each row's cell from the law, inside the model: none here."""
         return 0.0
