@@ -12,6 +12,7 @@ import hyperlaw as hl
 from hyperlaw.models.laws import LAWS
 from hyperlaw.plots.style import BLUE, GREY, ORANGE
 
+ROUNDING = 1e-9  # less than that is what a computation leaves of a zero
 DOCS = Path(__file__).parents[1] / "docs" / "laws"
 SECTIONS = ("equation", "parameters", "prior", "recovery", "calibration", "real data")
 TITLES = {
@@ -107,7 +108,7 @@ def markdown(table: pd.DataFrame) -> str:
 
     def cell(value: object) -> str:
         if isinstance(value, float):
-            return "" if np.isnan(value) else f"{value:.3g}"
+            return "" if np.isnan(value) else f"{0.0 if abs(value) < ROUNDING else value:.3g}"
         return str(value).replace("|", "\\|")
 
     lines = ["| " + " | ".join(map(str, table.columns)) + " |", "|---" * len(table.columns) + "|"]

@@ -73,6 +73,36 @@ def gym(which: str) -> hl.Crossings:
 
 
 @cache
+def cheapest_ratios(price: hl.Budget, params: float) -> hl.Optima:
+    """Cheapest ratio at each performance of the tuned curves and what it costs, one task an environment.
+
+    The bottom of a parabola through the log costs of all ratios tried, with its error from the errors of the
+    crossings; a bottom beyond them is one-sided.
+    """
+    frame, rng, rows = gym("tuned").frame.query("reached"), np.random.default_rng(0), []
+    for (task, _), group in frame.groupby(["task", "threshold"]):
+        utd = np.log(group["utd"].to_numpy())
+        cost = np.log(price.total(group["utd"], group["batch_size"], group["data"], params).to_numpy())
+        drawn = cost + group["error"].to_numpy() * rng.standard_normal((DRAWS, len(group)))
+        bottoms = [_bottom(utd, one) for one in (cost, *drawn)]
+        rows.append(
+            {
+                "task": task, "budget": np.exp(cost.min()), "utd": np.exp(bottoms[0]), "utd_error": np.std(bottoms[1:]),
+                "utd_low": np.exp(utd.min()), "utd_high": np.exp(utd.max()),
+            }
+        )  # fmt: skip
+    return hl.Optima.from_frame(pd.DataFrame(rows), estimated=("utd",))
+
+
+def _bottom(x: np.ndarray, y: np.ndarray) -> float:
+    """Where a parabola through points is lowest within them."""
+    bend, slope, _ = np.polyfit(x, y, 2)
+    if bend <= 0:
+        return float(x[y.argmin()])
+    return float(np.clip(-slope / (2 * bend), x.min(), x.max()))
+
+
+@cache
 def humanoid() -> hl.Crossings:
     """Crossings of SimbaV2 on two HumanoidBench tasks over ratios, critic sizes and batch sizes."""
     frame = _read("rl_humanoid_width_curves.csv.gz").drop(columns="width")

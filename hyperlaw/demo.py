@@ -10,9 +10,9 @@ from hyperlaw.data.sweeps import load_sweep
 from hyperlaw.decision.choice import Choice
 from hyperlaw.decision.decide import decide
 from hyperlaw.diagnostics.baselines.settings import RECIPES
-from hyperlaw.diagnostics.check import Status
 from hyperlaw.diagnostics.compare import compare
 from hyperlaw.diagnostics.ground_truth import ground_truth
+from hyperlaw.diagnostics.spec import Status
 from hyperlaw.fits import fit
 from hyperlaw.models import laws
 from hyperlaw.risk import CVaR

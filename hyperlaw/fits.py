@@ -12,7 +12,8 @@ import pandas as pd
 from hyperlaw.data.runs import Runs
 from hyperlaw.data.table import Table
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES, At
-from hyperlaw.diagnostics.check import Checks, check
+from hyperlaw.diagnostics.check import check
+from hyperlaw.diagnostics.spec import Checks
 from hyperlaw.inference.posterior import Posterior, sample_posterior
 from hyperlaw.inference.predict import Prediction, predict
 from hyperlaw.inference.sampler import Settings, check_settings

@@ -10,7 +10,8 @@ from conftest import CHECKED, TRUTH, VALUE_TRUTH, grid, measure, simulate
 from made_fit import made_fit
 
 import hyperlaw as hl
-from hyperlaw.diagnostics.check import SAMPLER, Status, check, good_k, specs_of
+from hyperlaw.diagnostics.check import SAMPLER, check, good_k, specs_of
+from hyperlaw.diagnostics.spec import Status
 from hyperlaw.inference.example import example
 
 DRAWN = ("posterior", "sample_stats", "log_likelihood", "log_prior", "posterior_predictive")

@@ -6,7 +6,8 @@ from conftest import TRUTH, grid, simulate
 from made_fit import made_fit
 
 import hyperlaw as hl
-from hyperlaw.diagnostics.check import SWEEP, Looked
+from hyperlaw.diagnostics.check import SWEEP
+from hyperlaw.diagnostics.spec import Looked
 from hyperlaw.diagnostics.sweep_checks import (
     at_the_end,
     fewest_levels,

@@ -17,7 +17,7 @@ from hyperlaw.decision.price_table import disagreement, price_table
 from hyperlaw.decision.pricing import Pricing
 from hyperlaw.decision.trajectory import cell_optima, law_trajectory
 from hyperlaw.diagnostics.baselines.settings import reuse_best
-from hyperlaw.diagnostics.check import Checks
+from hyperlaw.diagnostics.spec import Checks
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import extrapolation
 from hyperlaw.intervals import interval_table

@@ -9,7 +9,7 @@ from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.decision.constraints import OneOf
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
-from hyperlaw.diagnostics.check import Status
+from hyperlaw.diagnostics.spec import Status
 from hyperlaw.models.likelihoods.surface import GIVEN
 from hyperlaw.risk import CVaR, Mean, Risk
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from hyperlaw.diagnostics.check import Checks, check
+from hyperlaw.diagnostics.check import check
+from hyperlaw.diagnostics.spec import Checks
 from hyperlaw.inference.posterior import Posterior
 
 

@@ -1,18 +1,15 @@
 """`check`: whether to believe a fit. What each check computes, its threshold and its words stand together."""
 
 import json
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from functools import cached_property
+from dataclasses import replace
 
 import arviz_stats as az
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.utils import ELPDDataLOO
 
+from hyperlaw.diagnostics.spec import Checks, Looked, Spec, Status
 from hyperlaw.diagnostics.sweep_checks import (
     at_the_end,
     fewest_levels,
@@ -23,116 +20,9 @@ from hyperlaw.diagnostics.sweep_checks import (
     together,
 )
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.intervals import held
 from hyperlaw.models.identifiability import COLLINEAR, contrasts
 
 MORE_DRAWS = "Fit with more draws (draws=2000); if it stays, simplify the law or tighten its priors."
-NOTHING = "Nothing to look at: the fit lacks what this check needs, or its draws do not move. Fit again."
-
-
-class Status(StrEnum):
-    """Outcome of a check."""
-
-    PASS = "PASS"
-    REVIEW = "REVIEW"
-    FAIL = "FAIL"
-
-    @property
-    def sentence(self) -> str:
-        """What it means."""
-        return {
-            "PASS": "Nothing speaks against the fit here.",
-            "REVIEW": "Look at this before you rely on the fit.",
-            "FAIL": "Do not rely on the fit.",
-        }[self.value]
-
-
-@dataclass(frozen=True)
-class Spec:
-    """One check.
-
-    Attributes
-    ----------
-    name
-        In words.
-    compute
-        Its value, from what is looked at; a NaN fails.
-    advice
-        What it means, and what to do, where the value is outside.
-    low, high
-        The value must lie between them, ends included.
-    otherwise
-        Status of a value outside.
-    fails_below
-        Below this a value fails, whatever `otherwise` says.
-    applies
-        Whether it is asked of a fit at all.
-    """
-
-    name: str
-    compute: Callable[["Looked"], float]
-    advice: str
-    low: float = -np.inf
-    high: float = np.inf
-    otherwise: Status = Status.FAIL
-    fails_below: float = -np.inf
-    applies: Callable[[Posterior], bool] = lambda _: True
-
-    @property
-    def threshold(self) -> str:
-        """What must hold, in words."""
-        if self.low == self.high:
-            return f"{self.low:g}"
-        if np.isfinite(self.low) and np.isfinite(self.high):
-            return f"{self.low:.3g} to {self.high:.3g}"
-        return f">= {self.low:.3g}" if np.isfinite(self.low) else f"<= {self.high:.3g}"
-
-    def row(self, looked: "Looked") -> tuple[str, float, str, Status, str]:
-        """Check, value, threshold, status and advice; what cannot be computed fails, with its reason."""
-        try:
-            with np.errstate(invalid="ignore", divide="ignore"):  # of chains that stand still: a NaN, which fails
-                value = self.compute(looked)
-        except (KeyError, ValueError) as error:
-            return self.name, np.nan, self.threshold, Status.FAIL, f"It cannot be computed: {error}. Fit again."
-        if np.isnan(value):
-            return self.name, value, self.threshold, Status.FAIL, NOTHING
-        if self.low <= value <= self.high:
-            return self.name, value, self.threshold, Status.PASS, ""
-        status = Status.FAIL if value < self.fails_below else self.otherwise
-        return self.name, value, self.threshold, status, self.advice
-
-
-@dataclass(frozen=True, eq=False)
-class Checks:
-    """What `fit.check()` returns.
-
-    Attributes
-    ----------
-    table
-        One row a check: `check, value, threshold, status` (PASS, REVIEW or FAIL) and `advice`.
-    """
-
-    table: pd.DataFrame
-
-    @property
-    def ok(self) -> bool:
-        """True when no check failed. REVIEW does not fail: it says what to look at."""
-        return bool((self.table["status"] != Status.FAIL).all())
-
-    @property
-    def failed(self) -> list[str]:
-        """Names of the failed checks."""
-        return self.named(Status.FAIL)
-
-    def named(self, status: Status) -> list[str]:
-        """Names of the checks with this status."""
-        return self.table.loc[self.table["status"] == status, "check"].tolist()
-
-    def __repr__(self) -> str:
-        return self.table.to_string(index=False, formatters={"value": "{:.4g}".format})
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html(index=False, formatters={"value": "{:.4g}".format})
 
 
 def check(posterior: Posterior) -> Checks:
@@ -158,43 +48,6 @@ def specs_of(posterior: Posterior) -> list[Spec]:
     asked = (_agreement, _contrasts, _turns, _contraction)
     specs = [*SAMPLER, *SWEEP, *(spec for each in asked for spec in each(posterior))]
     return [spec for spec in specs if spec.applies(posterior)]
-
-
-@dataclass(frozen=True)
-class Looked:
-    """What checks look at, computed when it is first asked for."""
-
-    posterior: Posterior
-
-    @property
-    def tree(self) -> xr.DataTree:
-        """The fit's tree."""
-        return self.posterior.tree
-
-    def stat(self, name: str) -> np.ndarray:
-        """A statistic of the sampler, of every draw."""
-        return self.posterior.group("sample_stats")[name].values
-
-    @cached_property
-    def loo(self) -> ELPDDataLOO:
-        """PSIS-LOO of the fit."""
-        name = self.posterior.likelihood.density
-        _ = self.tree["log_likelihood"][name]  # a KeyError where there is none
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the same thing is said in the table
-            return az.loo(self.tree, var_name=name, pointwise=True)
-
-    def inside(self, name: str) -> np.ndarray:
-        """How far each measured value lies in its 90 % posterior predictive interval, missing ones left out."""
-        seen = self.posterior.group("observed_data")[name].values
-        here = np.isfinite(seen)
-        drawn = self.posterior.group("posterior_predictive")[name].values[..., here]
-        return held(drawn, seen[here], axis=(0, 1))
-
-    def draws(self, name: str) -> xr.DataArray:
-        """A parameter of the population, or of every task where tasks have no population."""
-        separate = name in self.posterior.likelihood.separate and f"{name}_task" in self.posterior.draws
-        return self.posterior.draws[f"{name}_task" if separate else name]
 
 
 def _extreme(values: xr.Dataset, pick: Callable) -> float:
@@ -273,7 +126,7 @@ PSIS = Spec(
 SWAYING = Spec(
     "runs that sway the fit (share)", lambda looked: float((looked.loo.pareto_k > good_k(looked.posterior)).mean()),
     "Too many runs sway the fit on their own for that to be chance: the law does not describe them.",
-    high=0.05, applies=_of_runs,
+    high=0.1, applies=_of_runs,  # up to 0.07 on sweeps of 96 runs drawn from the law (docs/evidence/clean-sweeps.md)
 )  # fmt: skip
 RUNS_INSIDE = Spec(
     "runs inside 90 % posterior predictive", lambda looked: _share_inside(looked, ["loss"]),
