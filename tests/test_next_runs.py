@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from hyperlaw.decision.pareto_weights import pareto_weights
 from hyperlaw.decision.preposterior import Outcomes, outcomes_of, regret_at, regrets_of, settings_at
 from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.example import example
+from hyperlaw.models.likelihoods.loss_surface import edges, reach
 
 LAW = hl.laws.StepLaw()
 AT = {"params": 4e6, "data": 1.6e10}
@@ -82,13 +85,22 @@ def test_gain_is_that_of_choosing_anew_among_repeated_draws(risk):
 def test_outcomes_and_their_density_agree(made, several):
     cells = np.arange(6) // 3
     run = outcomes_of(made, several, cells, np.arange(3000), "test").run
-    risky = Outcomes(run._replace(logit=np.full_like(run.logit, -1.0)))
+    risky = Outcomes(run._replace(logit=np.full_like(run.logit, -1.0)), np.full(6, np.inf))
     loss = risky.simulate(np.random.default_rng(1))
     assert np.isnan(loss).mean() == pytest.approx(expit(-1.0), abs=0.01)
     density = risky.log_likelihood(2, np.array([np.nan, 2.5]))
     assert density[0] == pytest.approx(np.log(expit(-1.0)))
     expected = student_t.logpdf(2.5, 4.0, run.location[:, 2], run.scale[:, 2]) + np.log(expit(1.0))
     assert density[1] == pytest.approx(expected)
+
+
+def test_a_run_in_a_fitted_cell_is_read_at_its_edge(made, several):
+    frame = made.runs.frame
+    edge = edges(frame, made.surface.window * reach(frame))[frame["cell"] == 5][0]
+    known, new = (outcomes_of(made, several, np.full(6, cell), np.arange(9), "test") for cell in (5, -1))
+    beyond = known.log_likelihood(0, edge + np.array([0.0, 0.1, 3.0]))
+    np.testing.assert_allclose(beyond, beyond[:1].repeat(3, axis=0))
+    assert np.diff(new.log_likelihood(0, edge + np.array([0.0, 3.0])), axis=0).max() < 0
 
 
 @pytest.mark.parametrize("risk", [hl.Mean(), hl.CVaR(0.9)])
@@ -112,9 +124,10 @@ def test_value_of_a_run_is_that_of_integrating_over_its_loss(made, risk):
 
 
 def test_a_run_that_says_the_same_again_brings_less(made):
-    # Far from the best learning rate, where the scatter is large, so that one run does not tell all.
+    # Far from the best learning rate, but described: there the scatter is so large that one run does not tell all.
     again = pd.DataFrame([{**LIKE, "learning_rate": 8e-3}] * 3)
-    found = ask(made, again, n=3)
+    wide = replace(made, likelihood=replace(made.likelihood, window=1e3))
+    found = ask(wide, again, n=3)
     fallen = found.table["reduction"].to_numpy()
     assert fallen[0] > 2 * fallen[1] > 0
     assert found.table["cumulated"].iloc[-1] < found.risk

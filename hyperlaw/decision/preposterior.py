@@ -25,6 +25,7 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.law import OptimumLaw
 from hyperlaw.models.likelihoods.base import Arrays
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
+from hyperlaw.models.likelihoods.loss_surface import edges, reach
 from hyperlaw.models.likelihoods.surface import RunLoss, run_loss
 from hyperlaw.risk import CVaR, Mean
 
@@ -136,9 +137,12 @@ class Outcomes:
     ----------
     run
         Of each candidate in each draw: arrays of shape (draw, candidate).
+    edge
+        From where on a loss is read as "at least so bad", nats, shape (candidate,).
     """
 
     run: RunLoss
+    edge: np.ndarray
 
     def simulate(self, rng: np.random.Generator) -> np.ndarray:
         """One outcome of each run in each draw: its loss in nats, NaN where it diverged; shape (draw, candidate)."""
@@ -149,12 +153,12 @@ class Outcomes:
         """Log density of outcomes of one run, as `simulate` gives them, under each draw: shape (outcome, draw)."""
         one = RunLoss(*(values[:, candidate] for values in self.run))
         with jax.enable_x64(True):
-            return np.asarray(_log_density(one, loss[:, None]))
+            return np.asarray(_log_density(one, loss[:, None], self.edge[candidate]))
 
 
 @jax.jit
-def _log_density(run: RunLoss, loss: jax.Array) -> jax.Array:
-    return run.log_density(loss)
+def _log_density(run: RunLoss, loss: jax.Array, edge: jax.Array) -> jax.Array:
+    return run.log_density(loss, edge)
 
 
 def outcomes_of(
@@ -162,8 +166,9 @@ def outcomes_of(
 ) -> Outcomes:
     """Outcomes of candidate runs in some draws of the posterior.
 
-    A run in a fitted cell has that cell's lowest loss and deviations. Runs in one new cell share a lowest loss and
-    deviations drawn anew, independent of those of every other new cell and of the target's.
+    A run in a fitted cell has that cell's lowest loss, deviations and edge. Runs in one new cell share a lowest loss
+    and deviations drawn anew, independent of those of every other new cell and of the target's. They have no edge: it
+    would follow from their own losses.
 
     Parameters
     ----------
@@ -196,7 +201,10 @@ def outcomes_of(
                 fit.surface.law.bare, wide, {name: value[at] for name, value in x.items()}, (rate[rows], batch[rows])
             )
         parts.append(run)
-    return Outcomes(RunLoss(*(np.concatenate(part, axis=1)[:, : len(candidates)] for part in zip(*parts, strict=True))))
+    run = RunLoss(*(np.concatenate(part, axis=1)[:, : len(candidates)] for part in zip(*parts, strict=True)))
+    frame = fit.runs.frame
+    of_cell = dict(zip(frame["cell"], edges(frame, fit.surface.window * reach(frame)), strict=True))
+    return Outcomes(run, np.array([of_cell.get(cell, np.inf) for cell in cells]))
 
 
 @partial(jax.jit, static_argnums=0)
