@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import public_sweep
@@ -133,6 +134,7 @@ def run(repeats: int) -> pd.DataFrame:
             result = hl.backtest(laws, runs, hold_out=block.out, seed=repeat, sparse=size, progress=False)
             result.table.to_csv(path.with_suffix(".tmp"), index=False)
             path.with_suffix(".tmp").rename(path)
+            jax.clear_caches()  # the compiled programs of all blocks together do not fit into memory
         part = pd.read_csv(path, keep_default_na=True)
         tables.append(part.assign(block=block.name, size=size or 0, repeat=repeat))
     return pd.concat(tables, ignore_index=True)

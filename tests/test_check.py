@@ -89,12 +89,12 @@ def test_runs_that_the_law_does_not_describe_fail(fit):
     assert status(check(changed(fit, "observed_data", loss=9.0)), "runs inside 90 % posterior predictive") == "FAIL"
 
 
-def test_runs_that_sway_the_fit_fail_when_they_are_many(moving):
+def test_runs_that_sway_the_fit_are_to_be_reviewed_when_they_are_many(moving):
     """As where the law does not describe them: in one draw of a hundred each has a thousandth of its density."""
     tree, runs = moving.tree.copy(), len(moving.table)
     density = tree["log_likelihood"]["loss"].copy(deep=True)
     density[:] = 0.1 * np.random.default_rng(0).standard_normal(density.shape)
-    for swaying, expected in ((0, "PASS"), (1, "PASS"), (4, "FAIL")):
+    for swaying, expected in ((0, "PASS"), (1, "PASS"), (4, "REVIEW")):
         density[:, ::100, :swaying] = -np.log(1e3)
         tree["log_likelihood"] = density.to_dataset(name="loss")
         checks = check(dataclasses.replace(moving, tree=tree))
