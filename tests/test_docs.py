@@ -39,6 +39,12 @@ def test_links_lead_somewhere(page):
     assert not missing
 
 
+@pytest.mark.parametrize("name", [name for name, law in LAWS.items() if law.__module__.startswith("hyperlaw.")])
+def test_every_law_page_says_first_whether_to_trust_it(name):
+    text = (ROOT / "docs" / "laws" / f"{name}.md").read_text()
+    assert text.startswith(f"# {name}\n\n**Whether to trust it.** ")
+
+
 def test_no_picture_of_the_documents_is_left_out_of_the_repository():
     pictures = [str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.png")]
     ignored = subprocess.run(["git", "check-ignore", "--", *pictures], cwd=ROOT, capture_output=True, text=True)
