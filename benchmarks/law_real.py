@@ -15,8 +15,8 @@ L = hl.laws
 STEPS = ("StepsExamples", "CriticalBatchLoss", "CriticalBatchData", "CriticalBatchParams")
 CURVES = ("Surge", "SurgeExact", "SquareRoot")
 SIZED = ("UTDHyperparametersBySize", "DataEfficiencyBySize")
-PRICE, CRITIC = hl.Budget(delta=4e9), 1.5e5  # FLOPs an environment step, and parameters (2502.04327)
 RUNS = ("StepLaw", "ComputeLaw", "TimeTransfer")
+PRICE, CRITIC = hl.Budget(delta=4e9), 1.5e5  # FLOPs an environment step, and parameters (2502.04327)
 
 
 def _fitted(name: str, table: object, draws: int = 1000) -> tuple[hl.Fit, str]:
@@ -73,9 +73,8 @@ def _one_step(name: str, quantity: str) -> str:
     )  # fmt: skip
 
 
-def _surge(name: str) -> str:
-    # Where its curve turns is seen so badly that a broken power law needs more draws.
-    fit, picture = _fitted(name, tables.surge_optima(), draws=4000 if name == "BrokenPower" else 1000)
+def _surge(name: str, draws: int = 1000) -> str:
+    fit, picture = _fitted(name, tables.surge_optima(), draws)
     return (
         "Adam on the shipped sweep lm_adam: the best learning rate at each batch size, every horizon and width a task. "
         "[BrokenPower](BrokenPower.md) compares the curves.\n\n"
@@ -110,7 +109,8 @@ def _compared() -> str:
             f"**Leaving out {leave_out}s** (here a run is a batch size). {found.sentence}\n\n"
             + law_page.markdown(table)
         )
-    return _surge("BrokenPower") + "\n\n" + "\n\n".join(text)
+    # Where its curve turns is seen so badly that a broken power law needs more draws.
+    return _surge("BrokenPower", draws=4000) + "\n\n" + "\n\n".join(text)
 
 
 def _steps(name: str) -> str:

@@ -25,7 +25,6 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.law import OptimumLaw
 from hyperlaw.models.likelihoods.base import Arrays
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
-from hyperlaw.models.likelihoods.loss_surface import edges, reach
 from hyperlaw.models.likelihoods.surface import RunLoss, run_loss
 from hyperlaw.risk import CVaR, Mean
 
@@ -202,8 +201,7 @@ def outcomes_of(
             )
         parts.append(run)
     run = RunLoss(*(np.concatenate(part, axis=1)[:, : len(candidates)] for part in zip(*parts, strict=True)))
-    frame = fit.runs.frame
-    of_cell = dict(zip(frame["cell"], edges(frame, fit.surface.window * reach(frame)), strict=True))
+    of_cell = dict(zip(fit.runs.frame["cell"], fit.surface.edges(fit.runs), strict=True))
     return Outcomes(run, np.array([of_cell.get(cell, np.inf) for cell in cells]))
 
 

@@ -9,7 +9,6 @@ from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.inference.cells import fitted_cells, new_cell
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.models.likelihoods.loss_surface import edges, reach
 from hyperlaw.models.likelihoods.surface import best_learning_rate
 
 OF_A_BOWL = 3  # runs: its place, depth and width
@@ -47,8 +46,7 @@ def most_batch_sizes(runs: Runs) -> float:
 def hardly_described(posterior: Posterior) -> float:
     """Share of the cells of which fewer runs than a bowl needs lie within the window, and so are described."""
     frame = posterior.runs.frame
-    window = posterior.surface.window * reach(frame)
-    inside = ~frame["diverged"] & (frame["loss"] < edges(frame, window))
+    inside = ~frame["diverged"] & (frame["loss"] < posterior.surface.edges(posterior.runs))
     return float((inside.groupby(frame["cell"]).sum() < OF_A_BOWL).mean())
 
 

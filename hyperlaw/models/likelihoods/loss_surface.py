@@ -227,6 +227,11 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
             shifts |= {f"optimal_loss_slope_{name}{of}": mean for of in ("", "_task")}
         return shifts
 
+    def edges(self, table: Runs) -> np.ndarray:
+        """From where on the loss of each run is read as "at least so bad", nats, shape (run,)."""
+        frame = table.frame
+        return edges(frame, self.window * reach(frame))
+
     def measured(self, design: SurfaceDesign) -> Arrays:
         """Loss (0 where diverged), read at the edge, and divergence of every run."""
         return {"loss": design.loss, "diverged": design.diverged}
