@@ -23,8 +23,8 @@ from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
 from hyperlaw.models.prior import Prior
 
-WARMUP, SHORT_WARMUP = 600, 200
-ENOUGH = 1000  # draws, for a covariance of some seventy parameters
+WARMUP, SHORT_WARMUP = 300, 200
+ENOUGH = 1000  # draws, for a covariance of some hundred parameters
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,9 +51,9 @@ def fit(
     seed: int,
     priors: Mapping[str, Prior] | None = None,
     chains: int = 4,
-    draws: int = 1000,
+    draws: int | None = None,
     warmup: int = WARMUP,
-    target_accept: float = 0.98,
+    target_accept: float = 0.95,
     max_tree_depth: int = 10,
     progress: bool = True,
 ) -> Fit:
@@ -71,8 +71,12 @@ def fit(
     priors
         Priors that replace the defaults, by parameter name: the law's own, and those of the scatter of rows around
         it. `hl.likelihood(law, table).parameters` lists them all.
-    chains, draws, warmup
-        Number of chains, and of kept and warm-up iterations of each; multiples of 50 and 100.
+    chains, warmup
+        Number of chains; warm-up iterations of each, a multiple of 100.
+    draws
+        Kept draws of each chain, a multiple of 50. Left out, as many as `fit.check()` asks for: after 300, 400 and so
+        on up to 3,000 of each chain, sampling ends when every value in the posterior has R-hat of at most 1.01 and 400
+        effective draws in the bulk and in the tails.
     target_accept, max_tree_depth
         NUTS settings; raise `target_accept` when the checks report divergences.
     progress
@@ -121,7 +125,7 @@ def update(
     *,
     seed: int,
     chains: int = 4,
-    draws: int = 1000,
+    draws: int | None = None,
     progress: bool = True,
 ) -> Fit:
     """Fit the old and the new runs together, starting from the old posterior.

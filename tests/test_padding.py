@@ -6,13 +6,12 @@ import numpyro.distributions as dist
 import pandas as pd
 import pytest
 from conftest import STEPS, TRUTH, VALUE_TRUTH, example_of, grid
-from jax.flatten_util import ravel_pytree
 from made_fit import made_fit
 
 import hyperlaw as hl
-from hyperlaw.inference import sampler
+from hyperlaw.inference.programs import Programs
+from hyperlaw.inference.programs import programs_of as programs_of_model
 from hyperlaw.inference.refit import SHORT, refit
-from hyperlaw.inference.sampler import Programs
 from hyperlaw.inference.tree import _programs
 from hyperlaw.models.likelihoods.base import BLOCK
 from hyperlaw.models.prior import AtBestLoss
@@ -81,7 +80,7 @@ def test_rows_that_fill_up_a_block_say_nothing(kind):
 
 def programs_of(model):
     """How many programs of the sampler and of the tree are compiled for a model."""
-    kept = sampler._programs(model.bare, SHORT.warmup // 2, SHORT.target_accept, SHORT.max_tree_depth)
+    kept = programs_of_model(model.bare, SHORT.max_tree_depth)
     held = [f for f in vars(kept).values() if hasattr(f, "_cache_size")]
     assert len(held) >= 5
     return [f._cache_size() for f in held] + [f._cache_size() for f in _programs(model.bare)]
@@ -135,7 +134,6 @@ def test_tables_of_nearly_equal_length_share_a_program(kind):
     programs = None
     for table in tables:
         for model in (hl.likelihood(law, table), hl.likelihood(law, table, priors={name: prior})):
-            programs, design = programs or Programs(model.bare, 50, 0.9, 5), model.design(table)
-            place = programs.centre(design, {})
-            programs.gradient(ravel_pytree(place)[0], design)
+            programs, design = programs or Programs(model.bare, 5), model.design(table)
+            programs.gradient(programs.centre(design, {}), *jax.tree.flatten(design))
             assert programs.centre._cache_size() == programs.gradient._cache_size() == 1

@@ -13,7 +13,7 @@ from hyperlaw import plots
 from hyperlaw.inference.bands import loss_bands
 from hyperlaw.inference.cell_surface import DRAWS, cell_surface
 from hyperlaw.models.likelihoods.deviations import drift
-from hyperlaw.models.likelihoods.surface import excess_loss
+from hyperlaw.models.likelihoods.surface import run_loss
 from hyperlaw.plots.style import BLUE, GREY, ORANGE, short
 
 POOLED_TARGET = {"params": 4e6, "data": 6.4e9, "task": "lion"}
@@ -246,7 +246,7 @@ def test_surface_excess_is_the_median_of_the_draws(fit):
     rates, batches = np.meshgrid(excess["learning_rate"], excess["batch_size"])
     p, x = draws_of(fit, 3)
     with jax.enable_x64(True):
-        draws, _ = excess_loss(fit.law, p, x, np.log(rates).ravel(), np.log(batches).ravel())
+        draws = run_loss(fit.law, p, x, np.log(rates).ravel(), np.log(batches).ravel()).excess
     some = np.asarray(draws)[:: len(draws) // DRAWS]
     assert excess.values.ravel() == pytest.approx(np.median(some, axis=0))
 

@@ -3,11 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import grid
-from jax.flatten_util import ravel_pytree
 from numpyro.infer.util import potential_energy, unconstrain_fn
 
 import hyperlaw as hl
-from hyperlaw.inference.sampler import Programs
+from hyperlaw.inference.enough import enough
+from hyperlaw.inference.mode import first_places
+from hyperlaw.inference.programs import Programs
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +17,14 @@ def shifted():
     runs = hl.Runs.from_frame(grid(("adam", "sgd"), rates=3, batches=3))
     model = hl.likelihood(hl.laws.StepLaw(), runs)
     arrays = model.design(runs)
-    programs = Programs(model, 50, 0.9, 5)
+    programs = Programs(model, 5)
 
     @jax.jit
     def plain(place):
-        sites = programs.constrain(jax.tree.map(lambda z: z[None, None], place), arrays)
-        return unconstrain_fn(model.model, (arrays,), {}, {name: sites[name][0, 0] for name in place})
+        sites = programs._constrain(place, arrays)
+        return unconstrain_fn(
+            model.model, (arrays,), {}, {name: sites[name] for name in programs.unravel(arrays)(place)}
+        )
 
     return model, arrays, programs, plain
 
@@ -30,27 +33,57 @@ def test_shifted_coordinates_keep_the_density(shifted):
     model, arrays, programs, plain = shifted
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
-        place = {name: z + 0.3 * rng.standard_normal(np.shape(z)) for name, z in programs.centre(arrays, {}).items()}
-        unshifted = plain(place)
-        moved = {name for name in place if np.abs(unshifted[name] - place[name]).max() > 1e-9}
+        centre = np.asarray(programs.centre(arrays, {}))
+        place = centre + 0.3 * rng.standard_normal(centre.shape)
+        unshifted, ours = plain(place), programs.unravel(arrays)(place)
+        moved = {name for name in ours if np.abs(unshifted[name] - ours[name]).max() > 1e-9}
         assert moved == {f"optimal_loss_slope_{c}{of}" for c in model.law.covariates for of in ("", "_task")}
         density = jax.jit(lambda z: potential_energy(model.model, (arrays,), {}, z))(unshifted)
-        assert float(programs.gradient(ravel_pytree(place)[0], arrays)[0]) == pytest.approx(float(density))
+        ours = programs.gradient(place, *jax.tree.flatten(arrays))[0]
+        assert float(ours) == pytest.approx(float(density))
 
 
 def test_shifts_keep_volumes(shifted):
     _, arrays, programs, plain = shifted
     with jax.enable_x64(True):
-        flat, unravel = ravel_pytree(programs.centre(arrays, {}))
-        slopes = jax.jit(jax.jacfwd(lambda place: ravel_pytree(plain(unravel(place)))[0]))(jnp.asarray(flat))
-    assert np.linalg.det(slopes) == pytest.approx(1)
+        place = jnp.asarray(programs.centre(arrays, {}))
+        flat = jax.jit(jax.jacfwd(lambda place: jax.flatten_util.ravel_pytree(plain(place))[0]))
+        assert np.linalg.det(flat(place)) == pytest.approx(1)
 
 
 def test_earlier_draws_start_where_they_were(shifted):
     _, arrays, programs, _ = shifted
     with jax.enable_x64(True):
-        place = programs.centre(arrays, {})
-        draws = {n: v[0] for n, v in programs.constrain(jax.tree.map(lambda z: z[None, None], place), arrays).items()}
+        place = np.asarray(programs.centre(arrays, {}))
+        draws = {name: value[0] for name, value in programs.constrain(place[None, None], arrays).items()}
         again = programs.unconstrain(arrays, draws)
-    for name, value in place.items():
-        np.testing.assert_allclose(again[name][0], value, atol=1e-9)
+    np.testing.assert_allclose(again[0], place, atol=1e-9)
+
+
+def test_chains_do_not_start_in_a_spike():
+    """Three runs a cell can be met exactly: the noise would vanish, and the density grow without bound."""
+    frame = grid(rates=3, batches=3)
+    diagonal = [frame[name].rank(method="dense") for name in ("learning_rate", "batch_size")]
+    frame = frame[diagonal[0] == diagonal[1]]
+    runs = hl.Runs.from_frame(frame.assign(loss=3 + np.random.default_rng(0).normal(0, 0.01, len(frame))))
+    model = hl.likelihood(hl.laws.StepLaw(), runs)
+    with jax.enable_x64(True):
+        design, programs = model.design(runs), Programs(model, 5)
+        places, mass = first_places(programs, design, model.scale_sites, 4, np.random.default_rng(0))
+        noise = np.array([programs.unravel(design)(place)["noise"] for place in places])
+        middle = design.priors["noise"]
+    assert (np.abs(noise - middle.loc) < 4 * middle.scale).all()
+    assert np.sqrt(np.diag(mass)).max() <= 1 + 1e-9
+
+
+def test_enough_is_what_the_checks_ask_for():
+    rng = np.random.default_rng(0)
+    many, few = rng.standard_normal((4, 1000, 5)), rng.standard_normal((4, 60, 5))
+    assert enough({"many": many, "scalar": many[..., 0]})
+    assert not enough({"few": few})
+    apart = many + np.array([0, 0, 0, 0.5])[:, None, None]
+    assert not enough({"many": many, "apart": apart})
+    assert not enough({"many": many, "stuck": np.ones((4, 1000))})
+    tails = many.copy()
+    tails[2:] *= 3  # the same middle, other tails: ranks see it, a plain R-hat does not
+    assert not enough({"tails": tails})

@@ -9,7 +9,14 @@ from conftest import RUNS_LAWS, TRUTH, grid
 
 import hyperlaw as hl
 from hyperlaw.models.law import LAWS
-from hyperlaw.models.likelihoods.surface import RunLoss, bowl, excess_loss, optimal_loss_trend, run_loss
+from hyperlaw.models.likelihoods.surface import (
+    RunLoss,
+    best_learning_rate,
+    bowl,
+    cell_shape,
+    optimal_loss_trend,
+    run_loss,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -158,15 +165,14 @@ def law(request):
 
 def test_a_cell_deviates_along_the_ridge_of_its_law(law):
     rate, batch = best(law)
-    excess, u = excess_loss(law, CELL, X, rate, batch)
-    assert float(excess) == pytest.approx(0, abs=1e-14)
-    assert float(u) == pytest.approx(0, abs=1e-12)
-    slope = jax.grad(lambda r, b: excess_loss(law, CELL, X, r, b)[0], (0, 1))(rate, batch)
+    assert float(run_loss(law, CELL, X, rate, batch).excess) == pytest.approx(0, abs=1e-14)
+    assert float(best_learning_rate(law, CELL, X, batch)) == pytest.approx(rate, abs=1e-12)
+    slope = jax.grad(lambda r, b: run_loss(law, CELL, X, r, b).excess, (0, 1))(rate, batch)
     np.testing.assert_allclose(slope, 0, atol=1e-12)
     # At another batch size the best learning rate is that of the law, moved with the cell.
     along = batch + 1.0 + 0.3 - DRIFT["batch_size"]
     moved = float(law.log_learning_rate(CELL, X, along)) + DRIFT["learning_rate"] + 0.2
-    assert float(excess_loss(law, CELL, X, moved, batch + 1.0)[1]) == pytest.approx(0, abs=1e-12)
+    assert float(best_learning_rate(law, CELL, X, batch + 1.0)) == pytest.approx(moved, abs=1e-12)
 
 
 @pytest.mark.parametrize(("u", "v"), OFF)
@@ -185,6 +191,14 @@ def test_a_run_is_its_equations(law, u, v):
     assert float(run.location) == pytest.approx(2.1 + excess)
     assert float(run.scale) == pytest.approx(np.hypot(CELL["noise"], CELL["noise_growth"] * excess))
     assert float(run.logit) == pytest.approx((u - CELL["divergence_threshold"]) / CELL["divergence_width"])
+
+
+def test_a_shape_worked_out_once_a_cell_says_the_same_of_its_runs(law):
+    rate, batch = best(law)
+    u, v = (np.array(side) for side in zip(*OFF, strict=True))
+    once = run_loss(law, CELL, X, rate + u, batch + v, cell_shape(law, CELL, X))
+    for ours, each in zip(once, run_loss(law, CELL, X, rate + u, batch + v), strict=True):
+        np.testing.assert_allclose(ours, each)
 
 
 def test_the_density_of_a_run_holds_its_divergence():

@@ -74,7 +74,7 @@ def test_it_starts_from_the_old_draws_unless_there_are_new_cells_or_few_draws(ol
     assert warm["earlier"]["cell_optimal_loss"].shape == (1000, 5)
     assert anew["earlier"] is None
     assert too_few["earlier"] is None
-    assert [one["settings"].warmup for one in seen] == [200, 600, 600]
+    assert [one["settings"].warmup for one in seen] == [200, 300, 300]
     assert warm["settings"].target_accept == SETTINGS.target_accept
 
 

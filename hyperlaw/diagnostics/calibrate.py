@@ -22,7 +22,7 @@ from hyperlaw.data.table import Table
 from hyperlaw.data.vocabulary import At, number
 from hyperlaw.inference.cells import check_target
 from hyperlaw.inference.ranks import KEPT, Record, ranks
-from hyperlaw.inference.refit import SHORT
+from hyperlaw.inference.refit import CHAINS, DRAWS, SHORT
 from hyperlaw.inference.simulate import simulate
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods import likelihood
@@ -254,11 +254,7 @@ class _Store:
 
 def _calibration(records: list[Record], seed: int, at: dict[str, Any]) -> Calibration:
     frame = pd.DataFrame(records).drop(columns="ranks").set_index("simulation")
-    bad = (
-        (frame["failed"] != "")
-        | ~(frame["r_hat"] <= R_HAT)
-        | (frame["divergences"] > DIVERGENT * SHORT.chains * SHORT.draws)
-    )
+    bad = (frame["failed"] != "") | ~(frame["r_hat"] <= R_HAT) | (frame["divergences"] > DIVERGENT * CHAINS * DRAWS)
     ranked = pd.DataFrame([record["ranks"] for record in records], index=frame.index)
     jitter = generator(seed, "ties").uniform(size=ranked.shape)
     shares = ((ranked + jitter) / (KEPT + 1))[frame["failed"] == ""]

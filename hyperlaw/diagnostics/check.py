@@ -19,10 +19,11 @@ from hyperlaw.diagnostics.sweep_checks import (
     one_sidedness,
     together,
 )
+from hyperlaw.inference.enough import EFFECTIVE, R_HAT
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.identifiability import COLLINEAR, contrasts
 
-MORE_DRAWS = "Fit with more draws (draws=2000); if it stays, simplify the law or tighten its priors."
+MORE_DRAWS = "Fit with more draws (draws=4000); if it stays, simplify the law or tighten its priors."
 
 
 def check(posterior: Posterior) -> Checks:
@@ -69,15 +70,15 @@ def _divergences(looked: Looked) -> float:
 SAMPLER = (
     Spec(
         "R-hat, largest", lambda looked: _extreme(az.rhat(looked.posterior.draws), np.max),
-        f"Chains disagree. {MORE_DRAWS}", high=1.01,
+        f"Chains disagree. {MORE_DRAWS}", high=R_HAT,
     ),
     Spec(
         "ESS bulk, smallest", lambda looked: _extreme(az.ess(looked.posterior.draws, method="bulk"), np.min),
-        f"Too few effective draws. {MORE_DRAWS}", low=400,
+        f"Too few effective draws. {MORE_DRAWS}", low=EFFECTIVE,
     ),
     Spec(
         "ESS tail, smallest", lambda looked: _extreme(az.ess(looked.posterior.draws, method="tail"), np.min),
-        f"Too few effective draws for intervals. {MORE_DRAWS}", low=400,
+        f"Too few effective draws for intervals. {MORE_DRAWS}", low=EFFECTIVE,
     ),
     Spec(
         "divergences", _divergences, "The sampler missed a part of the posterior. Fit with target_accept=0.995.",

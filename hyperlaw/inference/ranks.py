@@ -116,7 +116,7 @@ def _record(drawn: _Drawn, sampled: _Sampled, at: At) -> Record:
         record["diverged_runs"] = int(measured["diverged"].sum())
     if sampled.failed:
         return record
-    thin = {name: value[:, :: SHORT.chains * SHORT.draws // KEPT] for name, value in sampled.sites.items()}
+    thin = {name: value[:, :: value.shape[0] * value.shape[1] // KEPT] for name, value in sampled.sites.items()}
     with jax.enable_x64(True):
         tree = refit_tree(true.likelihood, table, drawn.data, thin, sampled.stats)
     tree.attrs = {"seed": drawn.cell}

@@ -13,7 +13,8 @@ from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
 
-SHORT = Settings(chains=2, warmup=400, draws=500, target_accept=0.95, max_tree_depth=10)
+CHAINS, DRAWS = 2, 500
+SHORT = Settings(CHAINS, warmup=300, draws=DRAWS, target_accept=0.95, max_tree_depth=10)
 
 
 def refit(law: Law | Likelihood, table: Table, *, seed: int, keep: pd.Series | None = None) -> Posterior:

@@ -15,11 +15,12 @@ from numpyro import handlers
 from numpyro.infer import Predictive
 
 from hyperlaw.data.table import TABLES, Table
-from hyperlaw.inference.one_draw import one_draw
+from hyperlaw.inference.one_draw import drawn_beforehand, one_draw
 from hyperlaw.models.likelihoods.base import Design, Draws, Likelihood
-from hyperlaw.streams import jax_key
+from hyperlaw.streams import generator, jax_key
 
 PREDICTIVE_DRAWS = 250
+AT_ONCE = 50  # draws of each chain: however many there are, they share a program
 PRIOR_DRAWS = 500
 # A column of the table by one of these names would hide a dimension.
 LABELLED = ("task", "cell", "run")
@@ -49,18 +50,19 @@ def _programs(likelihood: Likelihood) -> _Programs:
         names = list(likelihood.measured(design))
         return Predictive(blank, sites, return_sites=names, parallel=True)(key, design)
 
-    def prior(key: jax.Array, design: Design, draws: int) -> dict[str, jax.Array]:
-        return jax.vmap(lambda key: one_draw(blank, key, design))(jax.random.split(key, draws))
+    def prior(key: jax.Array, known: Any, design: Design) -> dict[str, jax.Array]:
+        return one_draw(handlers.substitute(blank, known), key, design)
 
     return _Programs(
-        jax.jit(jax.vmap(densities, (0, None))), jax.jit(predictive), jax.jit(prior, static_argnames="draws")
+        jax.jit(jax.vmap(densities, (0, None))), jax.jit(predictive), jax.jit(jax.vmap(prior, (0, 0, None)))
     )
 
 
 def prior_tree(likelihood: Likelihood, table: Table, design: Design, *, seed: int, draws: int) -> xr.DataTree:
     """Prior and prior predictive draws, beside the data; measured values in the unit of the model."""
-    key = jax_key(seed, likelihood.law.name, "prior")
-    drawn = _by_chain(_programs(likelihood.bare).prior(key, likelihood.to_simulate(design), draws), chains=1)
+    keys = jax.random.split(jax_key(seed, likelihood.law.name, "prior"), draws)
+    known = drawn_beforehand(design.priors, generator(seed, likelihood.law.name, "prior"), draws)
+    drawn = _by_chain(_programs(likelihood.bare).prior(keys, known, likelihood.to_simulate(design)), chains=1)
     measured = likelihood.measured(design)
     predicted = {name: drawn.pop(name)[..., : len(table)] for name in measured}
     groups = {"prior": drawn, "prior_predictive": predicted} | _data_groups(likelihood, table, design)
@@ -79,16 +81,16 @@ def posterior_tree(
     log probability of lying beyond the limit where one is one-sided.
     """
     chains, draws = next(iter(sites.values())).shape[:2]
-    programs = _programs(likelihood.bare)
-    row, log_prior = programs.densities(_flat(sites), design)
-    step = max(draws // PREDICTIVE_DRAWS, 1)
-    thinned = {name: value[:, ::step] for name, value in sites.items()}
-    predicted = programs.predictive(jax_key(seed, likelihood.law.name, "posterior predictive"), _flat(thinned), design)
+    row, log_prior = _densities(likelihood, design, sites)
+    kept = np.arange(PREDICTIVE_DRAWS) * draws // PREDICTIVE_DRAWS if draws > PREDICTIVE_DRAWS else np.arange(draws)
+    thinned = _flat({name: value[:, kept] for name, value in sites.items()})
+    key = jax_key(seed, likelihood.law.name, "posterior predictive")
+    predicted = _programs(likelihood.bare).predictive(key, thinned, design)
     groups = {
         "posterior": dict(sites),
         "sample_stats": dict(stats),
-        "log_likelihood": _by_chain({likelihood.density: row[:, : len(table)]}, chains),
-        "log_prior": _by_chain(log_prior, chains),
+        "log_likelihood": {likelihood.density: row[..., : len(table)]},
+        "log_prior": log_prior,
         "posterior_predictive": _by_chain({n: v[:, : len(table)] for n, v in predicted.items()}, chains),
     }
     built = _build(groups, likelihood, table, design)
@@ -99,11 +101,22 @@ def posterior_tree(
 
 def refit_tree(likelihood: Likelihood, table: Table, design: Design, sites: Draws, stats: Draws) -> xr.DataTree:
     """Groups `posterior`, `sample_stats` and `log_likelihood` alone; the last of every row, observed or not."""
-    row, _ = _programs(likelihood.bare).densities(_flat(sites), design._replace(observed=design.present))
-    chains = next(iter(sites.values())).shape[0]
-    density = _by_chain({likelihood.density: row[:, : len(table)]}, chains)
+    row, _ = _densities(likelihood, design._replace(observed=design.present), sites)
+    density = {likelihood.density: row[..., : len(table)]}
     groups = {"posterior": dict(sites), "sample_stats": dict(stats), "log_likelihood": density}
     return _build(groups, likelihood, table, design)
+
+
+def _densities(likelihood: Likelihood, design: Design, sites: Draws) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Log density of every row, shape (chain, draw, row), and of every site."""
+    chains, draws = next(iter(sites.values())).shape[:2]
+    densities, parts = _programs(likelihood.bare).densities, []
+    for start in range(0, draws, AT_ONCE):
+        row, prior = densities(
+            _flat({name: value[:, start : start + AT_ONCE] for name, value in sites.items()}), design
+        )
+        parts.append((_by_chain({"row": row}, chains)["row"], _by_chain(prior, chains)))
+    return jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1), *parts)
 
 
 def table_of(tree: xr.DataTree) -> Table:

@@ -33,8 +33,9 @@ class Parameter:
         much the posterior is narrower. Empty for levels and scales, which any table informs.
     within
         A column among whose values its exponential should lie, such as the batch size at which a curve turns.
-    is_sd
-        Whether it is a standard deviation of deviations, which the sampler holds while it looks for the mode.
+    is_scale
+        Whether it scales deviations or scatter. Where it vanishes with what it scales the density has a spike without
+        mass, so the sampler holds it while it looks for the mode.
     positive
         Whether no value may be negative, a task's own neither; where the default prior has positive support it is so,
         whatever prior replaces it.
@@ -48,7 +49,7 @@ class Parameter:
     group_sd: float | None = None
     informed_by: tuple[str, ...] = ()
     within: str = ""
-    is_sd: bool = False
+    is_scale: bool = False
     positive: bool = False
 
     def __post_init__(self) -> None:

@@ -136,7 +136,7 @@ class Likelihood[T: Table, D: Design](ABC):
     @property
     def scale_sites(self) -> frozenset[str]:
         """Sites that scale deviations: the sampler holds them while it looks for the mode, where they would vanish."""
-        own = {p.name for p in self.parameter_list if p.is_sd}
+        own = {p.name for p in self.parameter_list if p.is_scale}
         return frozenset(own | {f"{n}{of}" for n in own for of in ("_task", "_task_sd")} | self._group_sds)
 
     @property

@@ -56,7 +56,10 @@ class SharedNormal(dist.Distribution):
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Draws."""
-        noise = jax.random.normal(key, sample_shape + self.batch_shape)
+        return self.placed(jax.random.normal(key, sample_shape + self.batch_shape))
+
+    def placed(self, noise: jax.Array) -> jax.Array:
+        """Values with standard normal noise in place of the scatter."""
         return self.loc + stretched(noise, self.around, self.of_mean, self.level)
 
     def log_prob(self, value: jax.Array) -> jax.Array:

@@ -29,7 +29,7 @@ class CrossingValues(MeasuredValues):
         """Scale of the residuals, and of what the rows of one cell share."""
         cell = Parameter(
             "cell_sd", "a cell's own deviation from the law, shared by its thresholds", "ln",
-            dist.LogNormal(log(0.1), 0.7), "off zero; its rows come from the same training curves", is_sd=True,
+            dist.LogNormal(log(0.1), 0.7), "off zero; its rows come from the same training curves", is_scale=True,
         )  # fmt: skip
         return (*super().scatter_parameters, cell)
 

@@ -60,7 +60,7 @@ def level_parameters(names: Sequence[str], priors: Mapping[str, tuple[str, Prior
     return tuple(
         Parameter(
             f"{name}_sd_{quantity}", f"what cells of equal {name} share of the {MEANING.get(quantity, quantity)}, "
-            "beside the law", unit, prior, WHY_HORIZONS if name == "data" else WHY_SIZES, is_sd=True,
+            "beside the law", unit, prior, WHY_HORIZONS if name == "data" else WHY_SIZES, is_scale=True,
         )
         for name in names
         for quantity, (unit, prior) in priors.items()

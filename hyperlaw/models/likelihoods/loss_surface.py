@@ -30,6 +30,7 @@ from hyperlaw.models.likelihoods.surface import (
     RunLoss,
     best_batch_size,
     best_learning_rate,
+    cell_shape,
     log_mean_slope,
     optimal_loss_trend,
     run_loss,
@@ -203,14 +204,16 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
                 p[f"deviation_{name}"] = numpyro.deterministic(f"deviation_{name}", own)
         p["cell_optimal_loss"] = sample_cells(p, "optimal_loss", *cells, trend=optimal_loss_trend(p, x))
 
-        of_run = {name: value[design.cell] if jnp.ndim(value) else value for name, value in p.items()}
-        x_run = {name: value[design.cell] for name, value in x.items()}
-        run = run_loss(self.law, of_run, x_run, design.learning_rate, design.batch_size)
+        law = {parameter.name: p[parameter.name] for parameter in self.law.parameter_list}
+        law, x_run, shape = _of_runs((law, x, cell_shape(self.law, p, x)), design.cell)
+        run = run_loss(self.law, {**p, **law}, x_run, design.learning_rate, design.batch_size, shape)
         lost, seen = jnp.asarray(design.diverged, bool), jnp.asarray(design.observed, bool)
         with numpyro.plate("run", len(design.loss)), numpyro.handlers.mask(mask=seen):
             numpyro.sample("diverged", run.diverged, obs=design.diverged)
             with numpyro.handlers.mask(mask=~lost):
-                readings = RunReadings(run.location, run.scale, design.edge, design.before, p.get("luck_kept", 0.0))
+                readings = run.reading(design.edge)
+                if "luck_kept" in p:
+                    readings = RunReadings(run.location, run.scale, design.edge, design.before, p["luck_kept"])
                 numpyro.sample("loss", readings, obs=design.loss)
 
     def shifts(self, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
@@ -323,6 +326,19 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         along = {name: np.asarray(value)[..., None] if np.ndim(value) else value for name, value in x.items()}
         with jax.enable_x64(True):
             return RunLoss(*map(np.asarray, run_loss(self.law, wide, along, log_learning_rate, log_batch_size)))
+
+
+def _of_runs[T](of_cells: T, cell: np.ndarray) -> T:
+    """What cells have, for each run: numbers stay, arrays of one entry a cell become arrays of one entry a run.
+
+    All at once: the slope of each fetch costs as much as the rest of a run's density.
+    """
+    leaves, structure = jax.tree.flatten(of_cells)
+    wide = [i for i, leaf in enumerate(leaves) if jnp.ndim(leaf)]
+    fetched = jnp.stack([jnp.asarray(leaves[i]) for i in wide], axis=1)[cell]
+    for column, i in enumerate(wide):
+        leaves[i] = fetched[:, column]
+    return jax.tree.unflatten(structure, leaves)
 
 
 def readings_before(frame: pd.DataFrame, seen: np.ndarray) -> np.ndarray:

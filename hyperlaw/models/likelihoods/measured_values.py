@@ -102,7 +102,7 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
             Parameter(
                 f"residual_sd_{name}", f"scatter of the {MEANING.get(name, name)} around the law, beyond the stated "
                 "error", "ln", dist.LogNormal(log(0.1), 0.7),
-                "off zero; from a tenth of a grid step to a factor of 1.5", is_sd=True,
+                "off zero; from a tenth of a grid step to a factor of 1.5", is_scale=True,
             )
             for name in self.law.predicts
         )  # fmt: skip

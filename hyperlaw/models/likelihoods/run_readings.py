@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpyro.distributions as dist
 
 from hyperlaw.models.law import Numbers
-from hyperlaw.models.likelihoods.censored_student_t import TAIL, CensoredStudentT
+from hyperlaw.models.likelihoods.censored_student_t import CensoredStudentT, student_t
 
 
 class RunReadings(dist.Distribution):
@@ -44,7 +44,7 @@ class RunReadings(dist.Distribution):
 
     def sample(self, key: jax.Array, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         """Draws, read at the edge."""
-        luck = jax.random.t(key, TAIL, sample_shape + self.batch_shape)
+        luck = student_t(key, sample_shape + self.batch_shape)
 
         def once(_: int, value: jax.Array) -> jax.Array:
             given = self._given(value)

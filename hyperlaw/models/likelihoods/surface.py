@@ -65,7 +65,7 @@ _NODES, _WEIGHTS = (a.tolist() for a in np.polynomial.legendre.leggauss(12))  # 
 
 LUCK = Parameter(
     "luck_kept", "share of its luck that a run keeps from one horizon to the next", "", dist.Beta(2.0, 2.0),
-    "0.7 to 0.9 between seeds of lm_adam",
+    "0.7 to 0.9 between seeds of lm_adam", is_scale=True,  # of what a reading adds to the luck before it
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ def surface_parameters(law: OptimumLaw, levelled: Sequence[str], *, luck: bool) 
         Parameter(
             "cell_sd_optimal_loss", "scatter of cells' lowest losses around their trend", "nats",
             InLossSpread(0.05, 0.5),
-            "off zero; 0.003 nats where scale makes differences of 0.1 (recomputed on 2503.04715)", is_sd=True,
+            "off zero; 0.003 nats where scale makes differences of 0.1 (recomputed on 2503.04715)", is_scale=True,
         ),
         Parameter(
             "sharpness_learning_rate", "rise of the loss with squared ln distance from eta*, at the pivot", "nats",
@@ -98,22 +98,24 @@ def surface_parameters(law: OptimumLaw, levelled: Sequence[str], *, luck: bool) 
             Parameter(
                 f"cell_sd_{name}", f"a cell's own deviation of the natural log of {name}", "ln",
                 dist.LogNormal(log(0.2), 0.5), "off zero; 0.26 to 0.46 between cells of one sweep fitted each alone",
-                is_sd=True,
+                is_scale=True,
             )
             for name in SHARPNESS
         ),
-        Parameter("noise", "scatter of a run's loss at the optimum", "nats", InLossSpread(0.02, 1.0), _WIDE),
+        Parameter(
+            "noise", "scatter of a run's loss at the optimum", "nats", InLossSpread(0.02, 1.0), _WIDE, is_scale=True
+        ),
         Parameter(
             "noise_growth", "scatter as a share of the excess loss", "", dist.LogNormal(log(0.2), 0.5),
             "0.2 on a published sweep (2503.04715)",
         ),
         Parameter(
             "cell_sd_learning_rate", "a cell's own deviation from the law's learning rate", "ln",
-            dist.LogNormal(log(0.15), 0.6), "off zero; half a grid step of published sweeps", is_sd=True,
+            dist.LogNormal(log(0.15), 0.6), "off zero; half a grid step of published sweeps", is_scale=True,
         ),
         Parameter(
             "cell_sd_batch_size", "a cell's own deviation from the law's batch size", "ln",
-            dist.LogNormal(log(0.15), 0.6), "off zero; half a grid step of published sweeps", is_sd=True,
+            dist.LogNormal(log(0.15), 0.6), "off zero; half a grid step of published sweeps", is_scale=True,
         ),
         Parameter(
             "divergence_threshold", "distance above eta* at which half of the runs diverge", "ln",
@@ -213,44 +215,66 @@ def log_mean_slope(p: Values, name: str, low: Numbers, high: Numbers) -> jax.Arr
     return jax.nn.logsumexp(_log_rate(p, name, nodes), axis=-1, b=jnp.array(_WEIGHTS) / 2)
 
 
+class CellShape(NamedTuple):
+    """What all runs of a cell have in common: numbers, or arrays of one entry a cell.
+
+    Attributes
+    ----------
+    moved_learning_rate, moved_batch_size
+        How far its optimum lies from the law's, ln.
+    best_batch_size
+        Natural log of its best batch size; of that which is given, where no cell tried several.
+    sharpness_learning_rate, sharpness_batch_size
+        Rise of its loss with squared ln distance from the optimum, nats.
+    optimal_loss
+        Its lowest loss, nats.
+    divergence_threshold
+        Distance above its best learning rate at which half of its runs diverge, ln.
+    """
+
+    moved_learning_rate: Numbers
+    moved_batch_size: Numbers
+    best_batch_size: Numbers
+    sharpness_learning_rate: Numbers
+    sharpness_batch_size: Numbers
+    optimal_loss: Numbers
+    divergence_threshold: Numbers
+
+
+def cell_shape(law: OptimumLaw, p: Values, x: Values) -> CellShape:
+    """The shape of cells with parameters `p`, among them what a cell has of its own.
+
+    That is: `deviation_*` of learning rate, batch size and the sharpness of both, and `cell_optimal_loss`.
+    """
+    rate_moved, batch_moved = (drift(p, name, x) + p[f"deviation_{name}"] for name in HYPERPARAMETERS)
+    rate_sharpness, batch_sharpness = (
+        p[name] * jnp.exp(sum(p[f"sharpness_{short}_exponent_{c}"] * x[c] for c in x) + p[f"deviation_{name}"])
+        for name, short in zip(SHARPNESS, ("rate", "batch"), strict=True)
+    )
+    best = p[GIVEN] if GIVEN in p else law.log_batch_size(p, x) + batch_moved
+    lowest, threshold = p["cell_optimal_loss"], p["divergence_threshold"]
+    return CellShape(rate_moved, batch_moved, best, rate_sharpness, batch_sharpness, lowest, threshold)
+
+
 def best_batch_size(law: OptimumLaw, p: Values, x: Values) -> jax.Array:
     """Natural log of a cell's best batch size: the law's with its drift, plus the cell's own deviation.
 
     That which is given, where no cell tried several: nothing then says which is best.
     """
-    if GIVEN in p:
-        return p[GIVEN]
-    return law.log_batch_size(p, x) + _moved(p, "batch_size", x)
+    return jnp.asarray(cell_shape(law, p, x).best_batch_size)
 
 
-def best_learning_rate(law: OptimumLaw, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
-    """Natural log of a cell's best learning rate at a given batch size.
+def best_learning_rate(
+    law: OptimumLaw, p: Values, x: Values, log_batch_size: Numbers, cell: CellShape | None = None
+) -> jax.Array:
+    """Natural log of a cell's best learning rate at a given batch size; `cell` as for `run_loss`.
 
     What moves the cell's best batch size off the law shifts the whole ridge along it. Where batch sizes are given, it
     is that at the given one.
     """
-    if GIVEN in p:
-        return law.log_learning_rate(p, x, law.log_batch_size(p, x)) + _moved(p, "learning_rate", x)
-    shifted = log_batch_size - _moved(p, "batch_size", x)
-    return law.log_learning_rate(p, x, shifted) + _moved(p, "learning_rate", x)
-
-
-def _moved(p: Values, name: str, x: Values) -> Numbers:
-    """How far a cell's optimum lies from the law's, in ln."""
-    return drift(p, name, x) + p[f"deviation_{name}"]
-
-
-def excess_loss(
-    law: OptimumLaw, p: Values, x: Values, log_learning_rate: Numbers, log_batch_size: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """Excess of the loss over the cell's lowest, in nats, and ln distance above the best learning rate."""
-    u = log_learning_rate - best_learning_rate(law, p, x, log_batch_size)
-    v = log_batch_size - best_batch_size(law, p, x)
-    rate, batch = (
-        p[name] * jnp.exp(sum(p[f"sharpness_{short}_exponent_{c}"] * x[c] for c in x) + p[f"deviation_{name}"])
-        for name, short in zip(SHARPNESS, ("rate", "batch"), strict=True)
-    )
-    return rate * bowl(u, p["skew_learning_rate"]) + batch * bowl(v, p["skew_batch_size"]), u
+    cell = cell or cell_shape(law, p, x)
+    along = law.log_batch_size(p, x) if GIVEN in p else log_batch_size - cell.moved_batch_size
+    return law.log_learning_rate(p, x, along) + cell.moved_learning_rate
 
 
 class RunLoss(NamedTuple):
@@ -292,16 +316,26 @@ class RunLoss(NamedTuple):
         return jnp.where(lost, jax.nn.log_sigmoid(jnp.asarray(self.logit)), kept)
 
 
-def run_loss(law: OptimumLaw, p: Values, x: Values, log_learning_rate: Numbers, log_batch_size: Numbers) -> RunLoss:
-    """What a run measures at a setting, in a cell with parameters `p`.
+def run_loss(
+    law: OptimumLaw,
+    p: Values,
+    x: Values,
+    log_learning_rate: Numbers,
+    log_batch_size: Numbers,
+    cell: CellShape | None = None,
+) -> RunLoss:
+    """What a run measures at a setting, in a cell with parameters `p` and covariates `x`.
 
-    Among them are what the cell has of its own: `deviation_*` of learning rate, batch size and the sharpness of both,
-    and `cell_optimal_loss`.
+    `cell` is the shape of each run's cell, where it has been worked out once a cell instead of once a run.
     """
-    excess, u = excess_loss(law, p, x, log_learning_rate, log_batch_size)
+    cell = cell or cell_shape(law, p, x)
+    u = log_learning_rate - best_learning_rate(law, p, x, log_batch_size, cell)
+    v = log_batch_size - cell.best_batch_size
+    excess = cell.sharpness_learning_rate * bowl(u, p["skew_learning_rate"])
+    excess += cell.sharpness_batch_size * bowl(v, p["skew_batch_size"])
     return RunLoss(
         excess=excess,
-        location=p["cell_optimal_loss"] + excess,
+        location=cell.optimal_loss + excess,
         scale=jnp.sqrt(p["noise"] ** 2 + (p["noise_growth"] * excess) ** 2),
-        logit=(u - p["divergence_threshold"]) / p["divergence_width"],
+        logit=(u - cell.divergence_threshold) / p["divergence_width"],
     )

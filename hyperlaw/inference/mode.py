@@ -1,0 +1,88 @@
+"""`first_places`: where chains start, and a first covariance, by a Laplace approximation that falls into no funnel."""
+
+from collections.abc import Callable
+
+import jax
+import numpy as np
+import scipy.optimize
+from jax.flatten_util import ravel_pytree
+from threadpoolctl import threadpool_limits
+
+from hyperlaw.inference.programs import Programs
+from hyperlaw.models.likelihoods.base import Design
+
+STEP = 1e-4  # of the differences that make the curvature
+STRIDE, STRIDES = 200, 10
+WIDEST = 0.5  # standard deviation of the log of a scale
+
+
+def first_places(
+    programs: Programs, design: Design, held: frozenset[str], chains: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A place for each chain, shape (chain, dimension), drawn from a Laplace approximation, and its covariance.
+
+    Sites `held` scale deviations. They stay at their prior means while the mode is looked for: free, they would shrink
+    towards zero with what they scale, a mode without mass. The width of each is that of its own curvature there, one
+    half (about that of its prior) at most.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        When the posterior is not finite at the mode.
+    """
+    mode, covariance = _laplace(programs, design, held)
+    scatter = rng.standard_normal((chains, len(mode)))
+    return mode + scatter @ np.linalg.cholesky(covariance).T, covariance
+
+
+def _laplace(programs: Programs, design: Design, held: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Mode and covariance of the posterior, with some sites held."""
+    point = np.array(programs.centre(design, {}))
+    sites = programs.unravel(design)(point)
+    fixed = np.asarray(ravel_pytree({n: np.full(np.shape(z), n in held) for n, z in sites.items()})[0], bool)
+    free = np.flatnonzero(~fixed)
+    arrays, structure = jax.tree.flatten(design)  # once: to take a design apart costs more than a gradient
+
+    def energy(z: np.ndarray) -> tuple[float, np.ndarray]:
+        full = point.copy()
+        full[free] = z
+        value, gradient = jax.device_get(programs.gradient(full, arrays, structure))
+        return float(value), gradient[free]
+
+    with threadpool_limits(1):  # matrices this small only make the linear algebra's threads wait for each other
+        mode, root = _minimum(energy, point[free])
+    point[free] = mode
+    shifts = STEP * np.eye(len(point))[fixed]
+    slopes = [[programs.gradient(point + way * d, arrays, structure)[1] for way in (1, -1)] for d in shifts]
+    curvature = [float(up @ d - down @ d) / (2 * STEP**2) for (up, down), d in zip(slopes, shifts, strict=True)]
+    covariance = np.zeros((len(point), len(point)))
+    covariance[fixed, fixed] = 1 / np.maximum(curvature, 1 / WIDEST**2)
+    covariance[np.ix_(free, free)] = root @ root.T
+    return point, covariance
+
+
+def _minimum(energy: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Where an energy is lowest, and a root of its inverse curvature there.
+
+    Between strides the axes are laid along the curvature: in their own units the parameters differ by a factor of a
+    thousand, and a search would take thousands of steps.
+    """
+    place, root = start, np.eye(len(start))
+    for _ in range(STRIDES):
+
+        def along(steps: np.ndarray, place: np.ndarray = place, root: np.ndarray = root) -> tuple[float, np.ndarray]:
+            value, gradient = energy(place + root @ steps)
+            return value, root.T @ gradient
+
+        found = scipy.optimize.minimize(
+            along, np.zeros(len(start)), jac=True, method="L-BFGS-B", options={"maxiter": STRIDE}
+        )
+        place = place + root @ found.x
+        shifts = STEP * np.eye(len(start))
+        hessian = np.array([(energy(place + d)[1] - energy(place - d)[1]) / (2 * STEP) for d in shifts])
+        values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
+        # A direction that the mode leaves flat is taken to be as wide as a unit prior.
+        root = vectors / np.sqrt(np.maximum(values, 1.0))
+        if found.nit < STRIDE:
+            break
+    return place, root

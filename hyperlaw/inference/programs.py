@@ -1,0 +1,131 @@
+"""`Programs`: the compiled functions with which the sampler moves over a model's posterior.
+
+Compiling costs more seconds than sampling, so there are few of them, each is compiled once for tables of one shape,
+and what differs between fits (data, priors, how long to warm up, how careful to be) is an argument. A place is one
+vector: NUTS handles a vector several times faster than a dictionary of sites.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from numpyro import handlers
+from numpyro.distributions import biject_to
+from numpyro.infer import NUTS, init_to_mean
+from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy
+
+from hyperlaw.models.likelihoods.base import Arrays, Design, Likelihood
+
+CHUNK = 50
+LONGEST_WARMUP = 10_000
+SHALLOW = 6  # depth of trees in warm-up: deep ones teach little before the mass is known
+STATS = {
+    "diverging": "diverging",
+    "energy": "energy",
+    "num_steps": "n_steps",
+    "accept_prob": "acceptance_rate",
+    "potential_energy": "lp",
+}
+Sites = dict[str, Any]
+
+
+class Programs:
+    """Compiled functions of one model; data and priors are arguments, so that tables of one shape share them.
+
+    A place `z` is the vector of all unconstrained sites, in the shifted coordinates (`Likelihood.shifts`).
+    """
+
+    def __init__(self, likelihood: Likelihood, max_tree_depth: int) -> None:
+        self._likelihood, self._max_tree_depth = likelihood, max_tree_depth
+        self._unravels: dict[Any, Callable] = {}
+        self.centre = jax.jit(self._centre)
+        self.gradient = jax.jit(jax.value_and_grad(self._energy), static_argnums=2)
+        self.unconstrain = jax.jit(jax.vmap(self._centre, (None, 0)))
+        self.begin, self.advance = jax.jit(self._begin), jax.jit(self._advance)
+        self._constrain_some = jax.jit(jax.vmap(jax.vmap(self._constrain, (0, None)), (0, None)))
+
+    def constrain(self, z: np.ndarray, design: Design) -> Arrays:
+        """Values of every site, deterministic ones too, at places of shape (chain, draw, dimension)."""
+        starts = range(0, z.shape[1], CHUNK)  # however many draws there are, they share a program
+        parts = [jax.device_get(self._constrain_some(z[:, start : start + CHUNK], design)) for start in starts]
+        return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+
+    def unravel(self, design: Design) -> Callable[[Any], Sites]:
+        """From a place to its sites."""
+        shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(design))
+        if shapes not in self._unravels:
+            known = jax.eval_shape(self._latent, design, {})
+            self._unravels[shapes] = ravel_pytree({name: np.zeros(site.shape) for name, site in known.items()})[1]
+        return self._unravels[shapes]
+
+    def _shifted(self, design: Design, z: Sites, sign: int) -> Sites:
+        """Into the sampler's coordinates (sign 1) or back (-1)."""
+        values = {n: biject_to(prior.support)(z[n]) for n, prior in design.priors.items() if n in z}
+        shifts = self._likelihood.shifts(values, design)
+        return {name: value + sign * shifts.get(name, 0.0) for name, value in z.items()}
+
+    def _latent(self, design: Design, known: Sites) -> Sites:
+        """Unconstrained, shifted values of sites that are known; of those that are not, their prior means."""
+
+        def value(site: Any) -> Any:
+            return known[site["name"]] if site["name"] in known else init_to_mean(site)
+
+        at_mean = handlers.substitute(handlers.seed(self._likelihood.model, 0), substitute_fn=value)
+        trace = handlers.trace(at_mean).get_trace(design)
+        latent = {n: s for n, s in trace.items() if s["type"] == "sample" and not s["is_observed"]}
+        return self._shifted(design, {n: biject_to(s["fn"].support).inv(s["value"]) for n, s in latent.items()}, 1)
+
+    def _centre(self, design: Design, known: Sites) -> jax.Array:
+        """The place of known values of sites; of sites that are not known, of their prior means."""
+        return ravel_pytree(self._latent(design, known))[0]
+
+    def _potential(self, z: jax.Array, design: Design) -> jax.Array:
+        """Minus log posterior density."""
+        return potential_energy(
+            self._likelihood.model, (design,), {}, self._shifted(design, self.unravel(design)(z), -1)
+        )
+
+    def _energy(self, z: jax.Array, arrays: list[jax.Array], structure: Any) -> jax.Array:
+        """The same of a design that was taken apart."""
+        return self._potential(z, jax.tree.unflatten(structure, arrays))
+
+    def _kernel(self, key: jax.Array, place: ParamInfo, potential: Callable, target_accept: Any, mass: Any) -> Any:
+        """NUTS with one mass matrix, and a chain's state at a place."""
+        depth = self._max_tree_depth
+        nuts = NUTS(
+            potential_fn=potential,
+            dense_mass=True,
+            inverse_mass_matrix=mass,
+            adapt_mass_matrix=False,
+            target_accept_prob=target_accept,
+            max_tree_depth=(min(SHALLOW, depth), depth),
+        )
+        return nuts, nuts.init(key, LONGEST_WARMUP, place, model_args=(), model_kwargs={})
+
+    def _begin(self, key: jax.Array, place: ParamInfo, mass: jax.Array, warmup: jax.Array) -> Any:
+        """A chain's state at a place, for a warm-up of so many iterations."""
+        _, state = self._kernel(key, place, lambda _: 0.0, 0.0, mass)  # the place holds its potential
+        return state._replace(i=LONGEST_WARMUP - warmup)  # so that every length shares one program
+
+    def _advance(self, state: Any, design: Design, target_accept: jax.Array) -> tuple[Any, Any]:
+        """The state after a chunk of iterations, with the places and statistics on the way."""
+        # A kernel is made ready by `init`; the state that it returns here is unused and compiled away.
+        place = ParamInfo(state.z, state.potential_energy, state.z_grad)
+        nuts, _ = self._kernel(jax.random.key(0), place, lambda z: self._potential(z, design), target_accept, None)
+
+        def step(state: Any, _: None) -> tuple[Any, Any]:
+            state = nuts.sample(state, (), {})
+            return state, (state.z, {ours: getattr(state, theirs) for theirs, ours in STATS.items()})
+
+        return jax.lax.scan(step, state, None, length=CHUNK)
+
+    def _constrain(self, z: jax.Array, design: Design) -> Sites:
+        """Values of every site, deterministic ones too, at a place."""
+        back = self._shifted(design, self.unravel(design)(z), -1)
+        return constrain_fn(self._likelihood.model, (design,), {}, back, return_deterministic=True)
+
+
+programs_of = functools.lru_cache(maxsize=32)(Programs)
