@@ -8,7 +8,7 @@ export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
 .PHONY: demo test test-slow test-all lint types sweep sweep-optimizers digits value-rl
-.PHONY: backtest calibrate clean-sweeps atlas laws closed-loop
+.PHONY: bench backtest calibrate clean-sweeps atlas laws closed-loop
 
 demo: $(READY)
 	$(BIN)/hyperlaw demo
@@ -31,6 +31,11 @@ lint: $(READY)
 
 types: $(READY)
 	$(BIN)/mypy
+
+# Seconds to a posterior that its checks let pass, against other samplers, into docs/evidence/speed.md: ten minutes, on a
+# machine that does nothing else.
+bench: $(READY)
+	$(BIN)/python benchmarks/speed.py
 
 # Regret and coverage at withheld scales, into docs/evidence/backtest.md: about an hour on two cores.
 backtest: $(READY)

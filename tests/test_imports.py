@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(importlib.util.find_spec("hyperlaw").origin).parent
 # From the ground up. What stands before a room may be imported in it.
 ROOMS = ["ground", "data", "models", "inference", "diagnostics", "decision", "plots", "top"]
-GROUND = {"intervals", "progress", "risk", "streams"}
+GROUND = {"compilation", "intervals", "progress", "risk", "streams"}
 # Doors that open only when a user asks for what is behind them: from a room to one above.
 DOORS = {
     ("hyperlaw.decision.choice", "hyperlaw.plots.choice"),

@@ -21,7 +21,7 @@ def shifted():
 
     @jax.jit
     def plain(place):
-        sites = programs._constrain(place, arrays)
+        sites, _ = programs._constrain(place, arrays)
         return unconstrain_fn(
             model.model, (arrays,), {}, {name: sites[name] for name in programs.unravel(arrays)(place)}
         )
@@ -55,7 +55,7 @@ def test_earlier_draws_start_where_they_were(shifted):
     _, arrays, programs, _ = shifted
     with jax.enable_x64(True):
         place = np.asarray(programs.centre(arrays, {}))
-        draws = {name: value[0] for name, value in programs.constrain(place[None, None], arrays).items()}
+        draws = {name: value[0] for name, value in programs.constrain(place[None, None], arrays)[0].items()}
         again = programs.unconstrain(arrays, draws)
     np.testing.assert_allclose(again[0], place, atol=1e-9)
 

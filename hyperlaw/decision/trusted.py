@@ -1,12 +1,16 @@
 """`trusted`: no decision from a fit that failed its checks, unless a reason is given."""
 
 from collections.abc import Mapping
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
 from hyperlaw.diagnostics.check import check
 from hyperlaw.diagnostics.spec import Checks
 from hyperlaw.inference.posterior import Posterior
+
+# Most of the seconds of a decision; a fit never changes, and several decisions are made from one.
+_KNOWN: WeakKeyDictionary[Posterior, Checks] = WeakKeyDictionary()
 
 
 def trusted(fits: Mapping[str, Posterior], despite: str | None) -> Checks:
@@ -24,7 +28,7 @@ def trusted(fits: Mapping[str, Posterior], despite: str | None) -> Checks:
     RuntimeError
         When a fit failed a check and no reason is given.
     """
-    found = {name: check(fit) for name, fit in fits.items()}
+    found = {name: _checked(fit) for name, fit in fits.items()}
     for name, checks in found.items():
         if not checks.ok and not despite:
             raise RuntimeError(
@@ -37,3 +41,9 @@ def trusted(fits: Mapping[str, Posterior], despite: str | None) -> Checks:
         for name, one in found.items()
     ]
     return Checks(pd.concat(tables, ignore_index=True))
+
+
+def _checked(fit: Posterior) -> Checks:
+    if fit not in _KNOWN:
+        _KNOWN[fit] = check(fit)
+    return _KNOWN[fit]

@@ -3,18 +3,21 @@
 Each function returns the value of one check of `hyperlaw.diagnostics.check`.
 """
 
+import jax
 import numpy as np
 
 from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.inference.cells import fitted_cells, new_cell
 from hyperlaw.inference.posterior import Posterior
+from hyperlaw.models.likelihoods.base import BEYOND
 from hyperlaw.models.likelihoods.surface import best_learning_rate
 
 OF_A_BOWL = 3  # runs: its place, depth and width
 NEAR = 0.25  # of the window
-BEYOND = 4.0  # how many times the largest data, where a target is not known yet
 SHARE_LEFT = 0.5  # of the prior variance: more of it left, and the prior decides a parameter
+
+_best_learning_rate = jax.jit(best_learning_rate, static_argnums=0)
 
 
 def at_the_end(runs: Runs, name: str) -> float:
@@ -70,7 +73,8 @@ def one_sidedness(posterior: Posterior) -> float:
     mean = {name: value.mean(axis=(0, 1))[cell] for name, value in p.items()}
     logs = [np.log(frame[name].to_numpy(float)) for name in HYPERPARAMETERS]
     along = {name: np.asarray(value)[cell] for name, value in x.items()}
-    distance = logs[0] - np.asarray(best_learning_rate(surface.law, mean, along, logs[1]))
+    with jax.enable_x64(True):
+        distance = logs[0] - np.asarray(_best_learning_rate(surface.law.bare, mean, along, logs[1]))
     drawn = posterior.group("posterior_predictive")["loss"].values
     seen = posterior.group("observed_data")["loss"].values
     rank = ((drawn < seen).mean(axis=(0, 1)) + (drawn <= seen).mean(axis=(0, 1))) / 2

@@ -47,11 +47,14 @@ class Programs:
         self.begin, self.advance = jax.jit(self._begin), jax.jit(self._advance)
         self._constrain_some = jax.jit(jax.vmap(jax.vmap(self._constrain, (0, None)), (0, None)))
 
-    def constrain(self, z: np.ndarray, design: Design) -> Arrays:
-        """Values of every site, deterministic ones too, at places of shape (chain, draw, dimension)."""
+    def constrain(self, z: np.ndarray, design: Design) -> tuple[Arrays, Arrays]:
+        """Values of every site, deterministic ones too, at places of shape (chain, draw, dimension).
+
+        And what the law says beyond the table (`Likelihood.beyond`).
+        """
         starts = range(0, z.shape[1], CHUNK)  # however many draws there are, they share a program
         parts = [jax.device_get(self._constrain_some(z[:, start : start + CHUNK], design)) for start in starts]
-        return {name: np.concatenate([part[name] for part in parts], axis=1) for name in parts[0]}
+        return jax.tree.map(lambda *some: np.concatenate(some, axis=1), *parts)
 
     def unravel(self, design: Design) -> Callable[[Any], Sites]:
         """From a place to its sites."""
@@ -122,10 +125,10 @@ class Programs:
 
         return jax.lax.scan(step, state, None, length=CHUNK)
 
-    def _constrain(self, z: jax.Array, design: Design) -> Sites:
-        """Values of every site, deterministic ones too, at a place."""
+    def _constrain(self, z: jax.Array, design: Design) -> tuple[Sites, Sites]:
         back = self._shifted(design, self.unravel(design)(z), -1)
-        return constrain_fn(self._likelihood.model, (design,), {}, back, return_deterministic=True)
+        sites = constrain_fn(self._likelihood.model, (design,), {}, back, return_deterministic=True)
+        return sites, self._likelihood.beyond(sites, design)
 
 
 programs_of = functools.lru_cache(maxsize=32)(Programs)

@@ -93,9 +93,9 @@ def sample(
     parts: list[Any] = []
     for length in _lengths(draws):
         states, z, stats = run.forth(states, length, target_accept)
-        parts.append((programs.constrain(z, design), stats))
-        sites, stats = jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1), *parts)
-        if draws is not None or enough(sites):
+        parts.append((*programs.constrain(z, design), stats))
+        sites, beyond, stats = jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1), *parts)
+        if draws is not None or enough(sites | beyond):
             break
     report(1.0, follow.divergences)
     return sites, stats

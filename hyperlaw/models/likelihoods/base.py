@@ -3,24 +3,29 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import log
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
 import xarray as xr
 
+from hyperlaw.compilation import keep_programs
 from hyperlaw.data.table import Table
 from hyperlaw.models.law import Law, Numbers, Values
-from hyperlaw.models.likelihoods.deviations import levelled, levels
+from hyperlaw.models.likelihoods.deviations import drift, levelled, levels
 from hyperlaw.models.parameter import Parameter, check_replacements, parameter_table, replaced
 from hyperlaw.models.pooling import sample_parameters
 from hyperlaw.models.prior import Prior, resolve, to_json
 
+keep_programs()  # here, since whatever is compiled goes through a likelihood
 LIKELIHOODS: dict[str, type["Likelihood"]] = {}
 # Tables of nearly equal length share a compiled program: rows are filled up to a multiple of this.
 BLOCK = 64
+BEYOND = 4.0  # how many times the largest scale, where a target is not known yet
 Arrays: TypeAlias = dict[str, np.ndarray]
 Draws: TypeAlias = Mapping[str, np.ndarray]
 
@@ -224,6 +229,19 @@ class Likelihood[T: Table, D: Design](ABC):
         `p` holds the values of the parameters; only those that are not shifted may be used.
         """
         return {}
+
+    def beyond(self, p: Values, design: D) -> dict[str, jax.Array]:
+        """What the law says beyond the table, by quantity, natural logs: it must be sampled as well as the parameters.
+
+        At four times the largest of every covariate that enters as a log, and the largest of others.
+        """
+        law = self.law
+        x = {
+            name: jnp.max(values) + (log(BEYOND) if name in law.logged else 0.0)
+            for name, values in design.covariates.items()
+        }
+        batch = p.get("log_batch_size", 0.0)
+        return {f"{name} beyond": law.log_value(name, p, x, batch) + drift(p, name, x) for name in law.predicts}
 
     @abstractmethod
     def measured(self, design: D) -> Arrays:

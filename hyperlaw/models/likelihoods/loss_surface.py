@@ -5,6 +5,7 @@ model of a sweep, and what is predicted, simulated and scored with it.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple, Self
 
 import jax
@@ -311,8 +312,7 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
     def optimum(self, p: Draws, x: Values) -> Arrays:
         """Best learning rate and batch size (natural logs) of a cell, and its lowest loss (nats)."""
         with jax.enable_x64(True):
-            batch = np.asarray(best_batch_size(self.law, p, x))
-            rate = np.asarray(best_learning_rate(self.law, p, x, batch))
+            rate, batch = map(np.asarray, _optimum(self.law.bare, dict(p), dict(x)))
         return {"learning_rate": rate, "batch_size": batch, "loss": np.asarray(p["cell_optimal_loss"])}
 
     def predicted(self, table: Runs, p: Draws, x: Values, log_batch_size: Numbers, rng: np.random.Generator) -> Arrays:
@@ -325,7 +325,17 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         wide = {name: np.asarray(value)[..., None] for name, value in p.items()}
         along = {name: np.asarray(value)[..., None] if np.ndim(value) else value for name, value in x.items()}
         with jax.enable_x64(True):
-            return RunLoss(*map(np.asarray, run_loss(self.law, wide, along, log_learning_rate, log_batch_size)))
+            return RunLoss(*map(np.asarray, _run_loss(self.law.bare, wide, along, log_learning_rate, log_batch_size)))
+
+
+# Compiled whole: one by one their operations would each be compiled.
+_run_loss = jax.jit(run_loss, static_argnums=0)
+
+
+@partial(jax.jit, static_argnums=0)
+def _optimum(law: OptimumLaw, p: Values, x: Values) -> tuple[jax.Array, jax.Array]:
+    batch = best_batch_size(law, p, x)
+    return best_learning_rate(law, p, x, batch), batch
 
 
 def _of_runs[T](of_cells: T, cell: np.ndarray) -> T:
