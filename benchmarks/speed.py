@@ -110,9 +110,7 @@ def numpyro_default(seed: int) -> dict[str, Any]:
     with jax.enable_x64(True):
         model = hl.likelihood(law, runs)
         design = model.design(runs)
-        mcmc = MCMC(
-            NUTS(model.model), num_warmup=DRAWS, num_samples=DRAWS, num_chains=CHAINS, progress_bar=False
-        )
+        mcmc = MCMC(NUTS(model.model), num_warmup=DRAWS, num_samples=DRAWS, num_chains=CHAINS, progress_bar=False)
         mcmc.warmup(jax.random.key(seed), design, extra_fields=("num_steps",))
         jax.block_until_ready(mcmc.last_state)
         ready = since_start()
@@ -126,7 +124,7 @@ def numpyro_default(seed: int) -> dict[str, Any]:
 
 
 def nutpie_default(seed: int) -> dict[str, Any]:
-    """nutpie at its defaults, on the density and gradient that JAX compiles of the same model."""
+    """Nutpie at its defaults, on the density and gradient that JAX compiles of the same model."""
     import jax
     import nutpie
     from jax.flatten_util import ravel_pytree

@@ -1,7 +1,6 @@
 import json
 import os
 
-import jax
 import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
@@ -16,7 +15,7 @@ from hyperlaw.diagnostics.calibrate import calibrate
 from hyperlaw.inference import ranks as sampling
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.simulate import simulate
-from hyperlaw.inference.tree import _programs
+from hyperlaw.inference.tree import prior_draws
 
 LAW = hl.laws.StepLaw()
 MODEL = hl.LossSurface(LAW, own_horizons=True)
@@ -44,7 +43,7 @@ def prior_as_posterior(monkeypatch):
     def sample(model, data, *, seed, settings, report):
         calls.append(data)
         chains, draws = settings.chains, settings.draws
-        drawn = _programs(model.bare).prior(jax.random.key(seed), data, chains * draws)
+        drawn = prior_draws(model, data, seed=seed, draws=chains * draws)
         kept = drawn.keys() - model.measured(data).keys()
         sites = {n: np.array(drawn[n]).reshape(chains, draws, *drawn[n].shape[1:]) for n in kept}
         return sites, {"diverging": np.zeros((chains, draws), bool)}

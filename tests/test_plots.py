@@ -73,7 +73,8 @@ def band_of(ax, colour):
 def draws_of(fit, cell):
     """Parameters (draw, 1) and covariates of a fitted cell, gathered by label instead of by position."""
     posterior, row = fit.tree["posterior"].dataset.stack(sample=("chain", "draw")), fit.runs.cells.loc[cell]
-    p = {name: posterior[name].isel(cell=cell) for name in posterior if name.startswith("deviation_")}
+    own = [name for name in posterior if name.startswith("deviation_") or name == "cell_optimal_loss"]
+    p = {name: posterior[name].isel(cell=cell) for name in own}
     for parameter in fit.likelihood.parameter_list:
         pooled = f"{parameter.name}_task"
         p[parameter.name] = (

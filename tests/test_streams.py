@@ -72,7 +72,9 @@ def test_no_two_quantities_of_a_fit_of_values_share_their_luck(asked):
     law = hl.laws.OptimalUTD()
     fit = hl.fit(law, measure(law, example(law), 0), seed=4, **CHECKED | {"draws": 50})
     sampled = take(asked)
-    assert sampled == of(fit, ("start",), ("warm-up",), ("chains",), ("posterior predictive",), ("prior",))
+    assert sampled == of(
+        fit, ("start",), ("warm-up",), ("chains",), ("posterior predictive",), ("prior",), ("prior, beforehand",)
+    )
     hl.prior_predict(law, fit.table, seed=4, draws=50)
     assert take(asked) == of(fit, ("prior",))
     fit.predict({"budget": 1e20, "task": None})

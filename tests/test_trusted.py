@@ -49,7 +49,16 @@ def passing(monkeypatch):
         return hl.Checks(checks.table.assign(status="PASS")) if fit.law.name in names else checks
 
     monkeypatch.setattr(module, "check", check_or_pass)
+    monkeypatch.setattr(module, "_KNOWN", {})
     return names
+
+
+def test_a_fit_is_checked_once(monkeypatch, fit):
+    asked = []
+    monkeypatch.setattr(module, "_KNOWN", {})
+    monkeypatch.setattr(module, "check", lambda one: asked.append(one) or check(one))
+    assert trusted({"a": fit}, None) is not trusted({"b": fit}, None)
+    assert asked == [fit]
 
 
 def test_every_fit_of_a_decision_is_asked(passing):
@@ -57,6 +66,7 @@ def test_every_fit_of_a_decision_is_asked(passing):
     with pytest.raises(RuntimeError, match="the fit of the hyperparameters failed"):
         questions(made())["frontier"]()
     passing.append("StepLaw")
+    module._KNOWN.clear()
     with pytest.raises(RuntimeError, match="the fit of TimeTransfer failed"):
         questions(made())["decide, equal weights"]()
 

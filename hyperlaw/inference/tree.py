@@ -58,11 +58,17 @@ def _programs(likelihood: Likelihood) -> _Programs:
     )
 
 
+def prior_draws(likelihood: Likelihood, design: Design, *, seed: int, draws: int) -> dict[str, jax.Array]:
+    """Values of every site, measured ones too, drawn from the prior: each of shape (draw, ...)."""
+    law = likelihood.law.name
+    known = drawn_beforehand(design.priors, generator(seed, law, "prior, beforehand"), draws)
+    keys = jax.random.split(jax_key(seed, law, "prior"), draws)
+    return _programs(likelihood.bare).prior(keys, known, likelihood.to_simulate(design))
+
+
 def prior_tree(likelihood: Likelihood, table: Table, design: Design, *, seed: int, draws: int) -> xr.DataTree:
     """Prior and prior predictive draws, beside the data; measured values in the unit of the model."""
-    keys = jax.random.split(jax_key(seed, likelihood.law.name, "prior"), draws)
-    known = drawn_beforehand(design.priors, generator(seed, likelihood.law.name, "prior"), draws)
-    drawn = _by_chain(_programs(likelihood.bare).prior(keys, known, likelihood.to_simulate(design)), chains=1)
+    drawn = _by_chain(prior_draws(likelihood, design, seed=seed, draws=draws), chains=1)
     measured = likelihood.measured(design)
     predicted = {name: drawn.pop(name)[..., : len(table)] for name in measured}
     groups = {"prior": drawn, "prior_predictive": predicted} | _data_groups(likelihood, table, design)
