@@ -28,7 +28,8 @@ from hyperlaw.diagnostics.baselines.settings import RECIPES
 ROOT = Path(__file__).parents[1]
 SPARSE = (8, 16, 32)
 SCORED_BY = (
-    "inference/sampler.py", "inference/refit.py", "inference/predict.py", "inference/cells.py",
+    "inference/sampler.py", "inference/mode.py", "inference/programs.py", "inference/refit.py",
+    "inference/predict.py", "inference/cells.py",
     "diagnostics/score_settings.py", "diagnostics/ground_truth.py", "diagnostics/baselines/settings.py",
     "data/estimators/local_surface.py",
 )  # fmt: skip

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import grid
+from conftest import TRUTH, example_of, grid
 from numpyro.infer.util import potential_energy, unconstrain_fn
 
 import hyperlaw as hl
@@ -87,3 +87,19 @@ def test_enough_is_what_the_checks_ask_for():
     tails = many.copy()
     tails[2:] *= 3  # the same middle, other tails: ranks see it, a plain R-hat does not
     assert not enough({"tails": tails})
+
+
+@pytest.mark.parametrize("kind", ["runs", "optima"])
+def test_what_the_law_says_at_four_times_the_largest_scales_is_sampled_as_well(kind):
+    law = hl.laws.StepLaw()
+    model = hl.likelihood(law, kind)
+    table = hl.Runs.from_frame(grid(rates=3, batches=3)) if kind == "runs" else example_of(model, 1)
+    design = model.design(table)
+    x = {name: float(values.max()) + np.log(4) for name, values in design.covariates.items()}
+    p = TRUTH | {f"drift_{q}_{c}": 0.1 for q in law.predicts for c in x}
+    added = sum(0.1 * value**2 / 2 for value in x.values())
+    found = model.beyond(p, design)
+    batch = float(law.log_batch_size(p, x)) + added
+    assert float(found["batch_size beyond"]) == pytest.approx(batch, rel=1e-5)
+    rate = float(law.log_learning_rate(p, x, law.log_batch_size(p, x))) + added
+    assert float(found["learning_rate beyond"]) == pytest.approx(rate, rel=1e-5)

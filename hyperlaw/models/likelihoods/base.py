@@ -16,7 +16,7 @@ import xarray as xr
 from hyperlaw.compilation import keep_programs
 from hyperlaw.data.table import Table
 from hyperlaw.models.law import Law, Numbers, Values
-from hyperlaw.models.likelihoods.deviations import drift, levelled, levels
+from hyperlaw.models.likelihoods.deviations import levelled, levels
 from hyperlaw.models.parameter import Parameter, check_replacements, parameter_table, replaced
 from hyperlaw.models.pooling import sample_parameters
 from hyperlaw.models.prior import Prior, resolve, to_json
@@ -230,18 +230,16 @@ class Likelihood[T: Table, D: Design](ABC):
         """
         return {}
 
+    @abstractmethod
     def beyond(self, p: Values, design: D) -> dict[str, jax.Array]:
-        """What the law says beyond the table, by quantity, natural logs: it must be sampled as well as the parameters.
+        """What the law says at `scales_beyond`, by quantity, natural logs: sampled as well as the parameters."""
 
-        At four times the largest of every covariate that enters as a log, and the largest of others.
-        """
-        law = self.law
-        x = {
-            name: jnp.max(values) + (log(BEYOND) if name in law.logged else 0.0)
+    def scales_beyond(self, design: D) -> Values:
+        """Covariates beyond the table: four times the largest of those that enter as logs, the largest of others."""
+        return {
+            name: jnp.max(values) + (log(BEYOND) if name in self.law.logged else 0.0)
             for name, values in design.covariates.items()
         }
-        batch = p.get("log_batch_size", 0.0)
-        return {f"{name} beyond": law.log_value(name, p, x, batch) + drift(p, name, x) for name in law.predicts}
 
     @abstractmethod
     def measured(self, design: D) -> Arrays:

@@ -22,7 +22,7 @@ from hyperlaw.intervals import interval_columns
 from hyperlaw.models.law import Numbers, OptimumLaw, Values
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
 from hyperlaw.models.likelihoods.cell_deviations import sample_cells
-from hyperlaw.models.likelihoods.deviations import half_centred, level_of
+from hyperlaw.models.likelihoods.deviations import drift, half_centred, level_of
 from hyperlaw.models.likelihoods.run_readings import RunReadings
 from hyperlaw.models.likelihoods.surface import (
     GIVEN,
@@ -230,6 +230,12 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
             mean = log_mean_slope(p, name, low, high)
             shifts |= {f"optimal_loss_slope_{name}{of}": mean for of in ("", "_task")}
         return shifts
+
+    def beyond(self, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
+        """Best learning rate, and batch size where the law has one, beyond the runs: see `Likelihood.beyond`."""
+        law, x = self.law, self.scales_beyond(design)
+        batch = law.log_batch_size(p, x) if "batch_size" in law.predicts else jnp.mean(design.batch_size)
+        return {f"{name} beyond": law.log_value(name, p, x, batch) + drift(p, name, x) for name in law.predicts}
 
     def edges(self, table: Runs) -> np.ndarray:
         """From where on the loss of each run is read as "at least so bad", nats, shape (run,)."""

@@ -225,6 +225,12 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
         """Own deviation of each row's cell from the law, inside the model: none here."""
         return 0.0
 
+    def beyond(self, p: Values, design: ValuesDesign) -> dict[str, jax.Array]:
+        """What the law says beyond the table, at the largest batch size where one is given: see `Likelihood.beyond`."""
+        batch, quantities = jnp.max(design.log_batch_size), list(self.law.predicts)
+        found = self.log_values(p, self.scales_beyond(design), batch, quantities)
+        return {f"{name} beyond": value for name, value in found.items()}
+
     def log_values(self, p: Values, x: Values, log_batch_size: Numbers, quantities: list[str]) -> dict[str, jax.Array]:
         """What the law says of each quantity, with its drift.
 
