@@ -17,6 +17,7 @@ from hyperlaw.models.prior import (
     AtGridCentre,
     InLossSpread,
     PerBestLoss,
+    Placed,
     from_json,
     resolve,
     support,
@@ -266,3 +267,16 @@ def test_no_task_of_a_positive_parameter_is_negative():
     drawn = hl.prior_predict(model, runs, seed=0).draws["prior"]["sharpness_learning_rate_task"]
     assert drawn.sizes["task"] == 2
     assert (drawn > 0).all()
+
+
+def test_placed_priors_are_taken_apart_by_name_and_put_together_again():
+    placed = Placed(
+        {f"p{9 - i}": prior for i, prior in enumerate(p for p in PRIORS if isinstance(p, dist.Distribution))}
+    )
+    numbers, structure = jax.tree.flatten(placed)
+    again = jax.tree.unflatten(structure, numbers)
+    assert list(again) == sorted(placed)
+    assert {name: to_text(prior) for name, prior in again.items()} == {n: to_text(p) for n, p in placed.items()}
+    gamma = jax.tree.leaves(Placed({"g": dist.Gamma(4.0, 0.5)}))
+    assert gamma == [4.0, 0.5]  # concentration before rate, whatever order NumPyro has them in
+    assert jax.tree.leaves(Placed({"b": dist.Normal(0.0, 1.0), "a": dist.Beta(2.0, 5.0)}))[-2:] == [0.0, 1.0]

@@ -1,8 +1,9 @@
 """Priors as values: what a parameter's prior may be, how it prints, and how it is stored as JSON."""
 
+import functools
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -102,6 +103,48 @@ def resolve(prior: Prior, places: Mapping[str, float]) -> dist.Distribution:
             unit = 1 / max(abs(places["loss"]), places["loss_sd"])
             prior = dist.Normal(mean * unit, scale * unit)
     return jax.tree.map(lambda number: np.asarray(number, float), prior)
+
+
+@jax.tree_util.register_pytree_node_class
+class Placed(dict[str, dist.Distribution]):
+    """Priors by name, as `resolve` makes them: an argument of compiled programs.
+
+    NumPyro hands over the numbers of a distribution in an order that differs from process to process, so that no
+    program kept by one would be found by the next. Here they go in the order of their names.
+    """
+
+    def tree_flatten(self) -> tuple[list[Any], Any]:
+        """All numbers, and how they make up the priors."""
+        names, numbers, made_of = sorted(self), [], []
+        for name in names:
+            leaves, structure = jax.tree.flatten(self[name])
+            order = _by_name(structure)
+            numbers += [leaves[i] for i in order]
+            made_of.append((structure, order))
+        return numbers, (tuple(names), tuple(made_of))
+
+    @classmethod
+    def tree_unflatten(cls, made_of: Any, numbers: Iterable[Any]) -> "Placed":
+        """The priors again."""
+        rest = iter(numbers)
+        placed = cls()
+        for name, (structure, order) in zip(*made_of, strict=True):
+            leaf = dict(zip(order, rest, strict=False))
+            placed[name] = jax.tree.unflatten(structure, [leaf[i] for i in range(len(order))])
+        return placed
+
+
+@functools.cache
+def _by_name(structure: Any) -> tuple[int, ...]:
+    """Positions of a distribution's numbers in the order of the names of its fields."""
+
+    def walk(part: Any) -> list[int]:
+        if isinstance(part, dist.Distribution):
+            fields = sorted(type(part).gather_pytree_data_fields())
+            return [i for field in fields for i in walk(vars(part).get(field))]
+        return jax.tree.leaves(part)
+
+    return tuple(walk(jax.tree.unflatten(structure, range(structure.num_leaves))))
 
 
 def support(prior: Prior) -> Any:

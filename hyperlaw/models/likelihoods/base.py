@@ -19,7 +19,7 @@ from hyperlaw.models.law import Law, Numbers, Values
 from hyperlaw.models.likelihoods.deviations import levelled, levels
 from hyperlaw.models.parameter import Parameter, check_replacements, parameter_table, replaced
 from hyperlaw.models.pooling import sample_parameters
-from hyperlaw.models.prior import Prior, resolve, to_json
+from hyperlaw.models.prior import Placed, Prior, resolve, to_json
 
 keep_programs()  # here, since whatever is compiled goes through a likelihood
 LIKELIHOODS: dict[str, type["Likelihood"]] = {}
@@ -219,9 +219,9 @@ class Likelihood[T: Table, D: Design](ABC):
             self.parameter_list, design.priors, separate=self.separate, task=design.task, tasks=len(design.tasks)
         )
 
-    def placed_priors(self, places: Mapping[str, float]) -> dict[str, dist.Distribution]:
+    def placed_priors(self, places: Mapping[str, float]) -> Placed:
         """Prior of every parameter as a distribution; see `hyperlaw.models.prior.resolve`."""
-        return {p.name: resolve(p.prior, places) for p in self.parameter_list}
+        return Placed({p.name: resolve(p.prior, places) for p in self.parameter_list})
 
     def shifts(self, p: Values, design: D) -> dict[str, jax.Array]:
         """What the sampler adds to unconstrained sites, to straighten a curved ridge: by name, from other sites.
