@@ -196,7 +196,7 @@ def test_a_run_is_its_equations(law, u, v):
 def test_a_shape_worked_out_once_a_cell_says_the_same_of_its_runs(law):
     rate, batch = best(law)
     u, v = (np.array(side) for side in zip(*OFF, strict=True))
-    once = run_loss(law, CELL, X, rate + u, batch + v, cell_shape(law, CELL, X))
+    once = run_loss(law, CELL, X, rate + u, batch + v, cell=cell_shape(law, CELL, X))
     for ours, each in zip(once, run_loss(law, CELL, X, rate + u, batch + v), strict=True):
         np.testing.assert_allclose(ours, each)
 

@@ -21,9 +21,9 @@ def first_places(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A place for each chain, shape (chain, dimension), drawn from a Laplace approximation, and its covariance.
 
-    Sites `held` scale deviations. They stay at their prior means while the mode is looked for: free, they would shrink
-    towards zero with what they scale, a mode without mass. The width of each is that of its own curvature there, one
-    half (about that of its prior) at most.
+    Sites `held` scale deviations or scatter. They stay at their prior means while the mode is looked for: free, they
+    would shrink towards zero with what they scale, a mode without mass. The width of each is that of its own curvature
+    there, one half (about that of its prior) at most.
 
     Raises
     ------

@@ -55,8 +55,8 @@ class CensoredStudentT(dist.Distribution):
     def log_prob(self, value: jax.Array) -> jax.Array:
         """Log density of a value, or log probability of everything beyond the end that it lies at."""
         density = dist.StudentT(TAIL, self.loc, self.scale).log_prob(value)
-        # An end that is infinite is never met, and must not reach the gradient. One that is so by its very type costs
-        # nothing: half the seconds of a fit would go to it.
+        # An end that is infinite is never met, and must not reach the gradient. One that is so by its very type is left
+        # out: it would cost a fifth of the gradient.
         if not _is_infinite(self.low):
             below = log_survival((self.loc - _finite(self.low)) / self.scale)
             density = jnp.where(value <= self.low, below, density)

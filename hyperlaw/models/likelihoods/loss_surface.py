@@ -207,7 +207,7 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
 
         law = {parameter.name: p[parameter.name] for parameter in self.law.parameter_list}
         law, x_run, shape = _of_runs((law, x, cell_shape(self.law, p, x)), design.cell)
-        run = run_loss(self.law, {**p, **law}, x_run, design.learning_rate, design.batch_size, shape)
+        run = run_loss(self.law, {**p, **law}, x_run, design.learning_rate, design.batch_size, cell=shape)
         lost, seen = jnp.asarray(design.diverged, bool), jnp.asarray(design.observed, bool)
         with numpyro.plate("run", len(design.loss)), numpyro.handlers.mask(mask=seen):
             numpyro.sample("diverged", run.diverged, obs=design.diverged)
@@ -345,10 +345,7 @@ def _optimum(law: OptimumLaw, p: Values, x: Values) -> tuple[jax.Array, jax.Arra
 
 
 def _of_runs[T](of_cells: T, cell: np.ndarray) -> T:
-    """What cells have, for each run: numbers stay, arrays of one entry a cell become arrays of one entry a run.
-
-    All at once: the slope of each fetch costs as much as the rest of a run's density.
-    """
+    """What cells have, for each run: numbers stay, arrays of one entry a cell become arrays of one entry a run."""
     leaves, structure = jax.tree.flatten(of_cells)
     wide = [i for i, leaf in enumerate(leaves) if jnp.ndim(leaf)]
     fetched = jnp.stack([jnp.asarray(leaves[i]) for i in wide], axis=1)[cell]

@@ -322,6 +322,7 @@ def run_loss(
     x: Values,
     log_learning_rate: Numbers,
     log_batch_size: Numbers,
+    *,
     cell: CellShape | None = None,
 ) -> RunLoss:
     """What a run measures at a setting, in a cell with parameters `p` and covariates `x`.
