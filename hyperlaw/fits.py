@@ -45,7 +45,7 @@ class Fit(Posterior):
 
 
 def fit(
-    law: Law | Likelihood,
+    law: Law | type[Law] | str | Likelihood,
     table: Table,
     *,
     seed: int,
@@ -62,7 +62,8 @@ def fit(
     Parameters
     ----------
     law
-        For instance `hl.laws.StepLaw()`; or a likelihood, as `hl.likelihood` makes it.
+        For instance `hl.laws.StepLaw()`, or its name; or a likelihood, as `hl.likelihood` makes it. Where the table
+        lacks what a law is usually stated over, it is stated over what there is (`over` of `hl.Law`).
     table
         The small runs (`Runs`), or `Optima`, `Crossings`, `StepsToLoss`: what the law is fitted to, see
         `hl.laws.table()`.

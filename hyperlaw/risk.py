@@ -4,6 +4,7 @@
 into the slope of the risk. A function of your own needs none.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -169,6 +170,38 @@ class Entropic:
         """The exponential of each draw."""
         raised = np.exp(self.a * np.subtract(losses, losses.max(), dtype=float))
         return raised / raised.sum()
+
+
+BY_NAME: dict[str, type[Mean | WorstCase]] = {"mean": Mean, "worst": WorstCase}
+WITH_LEVEL: dict[str, Callable[[float], Risk]] = {"cvar": CVaR, "quantile": Quantile, "entropic": Entropic}
+
+
+def as_risk(risk: Risk | str) -> Risk:
+    """A risk, also from its name: "mean", "worst", or "cvar:0.9", "quantile:0.9", "entropic:10" with its level.
+
+    Raises
+    ------
+    ValueError
+        When the name is unknown, or the level no number that the risk can have.
+    TypeError
+        When it is neither a name nor a function of losses.
+    """
+    if isinstance(risk, str):
+        name, colon, level = risk.strip().lower().partition(":")
+        try:
+            if not colon and name in BY_NAME:
+                return BY_NAME[name]()
+            if colon and name in WITH_LEVEL:
+                return WITH_LEVEL[name](float(level))
+        except ValueError as error:
+            raise ValueError(f"risk {risk!r}: {error}") from None
+        raise ValueError(
+            f"{risk!r} is no risk; use mean, worst, cvar:0.9, quantile:0.9 or entropic:10, or a value such as "
+            "hl.CVaR(0.9)."
+        )
+    if isinstance(risk, type) or not callable(risk):
+        raise TypeError(f"risk must be a value such as hl.Mean() or hl.CVaR(0.9), or its name; received {risk!r}.")
+    return risk
 
 
 def choose(risk: Risk, regret: np.ndarray) -> tuple[int, np.ndarray]:

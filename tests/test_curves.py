@@ -290,15 +290,15 @@ REFUSED = {
     "no scale": (
         lambda: Curves.from_frame(one().drop(columns="utd")),
         "no scale was named: pass utd= or params= with the column that holds the updates-to-data ratio or the "
-        "parameter count. The columns are: seed, data, performance.",
+        "parameter count, or one number for every row. The columns are: seed, data, performance.",
     ),
     "negative steps": (
         lambda: Curves.from_frame(one(data=-1.0)),
         "column 'data' must be finite and not negative, but is not in 10 rows: 0 (-1.0)",
     ),
     "no performance": (
-        lambda: Curves.from_frame(one(performance=[np.nan, *[1.0] * 9])),
-        "column 'performance' must be finite, but is not in 1 row: 0 (nan).",
+        lambda: Curves.from_frame(one(performance=[np.inf, *[1.0] * 9])),
+        "column 'performance' must be finite, but is not in 1 row: 0 (inf).",
     ),
     "repeats": (
         lambda: Curves.from_frame(one(seed=0)),

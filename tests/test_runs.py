@@ -174,7 +174,7 @@ def test_marked_runs_are_diverged_whatever_their_loss(kind):
 
 def test_marked_and_not_finite_runs_add_up():
     source = table().assign(diverged=np.arange(16) == 5)
-    source.loc[9, "loss"] = np.nan
+    source.loc[9, "loss"] = np.inf
     runs = hl.Runs.from_frame(source)
     assert runs.frame.index[runs.frame["diverged"]].tolist() == [5, 9]
     assert runs.cells["diverged"].tolist() == [1, 1]
@@ -201,7 +201,7 @@ def test_seeds_tell_repeats_apart():
 
 def test_cells_differ_in_task_and_scale_only():
     source = table(tasks=("b", "a"))
-    source.loc[0, "loss"] = np.nan
+    source.loc[0, "loss"] = np.inf
     cells = hl.Runs.from_frame(source).cells
     assert cells["task"].tolist() == ["a", "a", "b", "b"]
     assert cells["data"].tolist() == [1e6, 1e7, 1e6, 1e7]
@@ -300,7 +300,7 @@ def test_where_goes_by_label_not_by_order():
 
 def test_repr_counts_runs_cells_and_scales():
     source = table(tasks=("a", "b"))
-    source.loc[0, "loss"] = np.nan
+    source.loc[0, "loss"] = np.inf
     assert repr(hl.Runs.from_frame(source)) == ("Runs: 32 runs (1 diverged) in 4 cells, 2 tasks; data 1e+06 to 1e+07")
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
+from hyperlaw.data.columns import Column, Tabular, as_frame, positive, read
 from hyperlaw.data.estimators.tuned_optima import tuned_optima
 from hyperlaw.data.optima import Optima
-from hyperlaw.data.table import Table, example_rows, point_rows, positive, read
+from hyperlaw.data.table import Table, example_rows, point_rows
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 
 SCALES_ONLY = ("params", "width", "utd", "compute", "budget")
@@ -37,22 +38,22 @@ class Crossings(Table):
     @classmethod
     def from_frame(
         cls,
-        frame: pd.DataFrame,
+        frame: Tabular,
         *,
         threshold: str = "threshold",
-        data: str = "data",
+        data: Column = "data",
         error: str | None = None,
         reached: str | None = None,
         start: str | None = None,
         limit: str | None = None,
         seeds: str | None = None,
-        utd: str | None = None,
-        params: str | None = None,
-        width: str | None = None,
-        compute: str | None = None,
-        budget: str | None = None,
-        learning_rate: str | None = None,
-        batch_size: str | None = None,
+        utd: Column | None = None,
+        params: Column | None = None,
+        width: Column | None = None,
+        compute: Column | None = None,
+        budget: Column | None = None,
+        learning_rate: Column | None = None,
+        batch_size: Column | None = None,
         task: str | None = None,
     ) -> "Crossings":
         """Read crossings from a DataFrame, naming the columns that hold each quantity; published ones can be typed in.
@@ -62,7 +63,7 @@ class Crossings(Table):
         Parameters
         ----------
         frame
-            One row a setting and threshold. Not changed.
+            One row a setting and threshold. A table in memory or the path of a file, as for `Runs.from_frame`.
         threshold
             Column of the performance that was to be reached.
         data
@@ -94,7 +95,7 @@ class Crossings(Table):
             "params": params, "width": width, "compute": compute, "budget": budget, "learning_rate": learning_rate,
             "batch_size": batch_size, "task": task,
         }  # fmt: skip
-        table, found = read(frame, {"threshold": threshold, "data": data}, optional)
+        table, found = read(as_frame(frame), {"threshold": threshold, "data": data}, optional)
         positive(table, found, ["data", *SCALES_ONLY, *HYPERPARAMETERS])
         table["threshold"] = checks.finite_numbers(table["threshold"], found["threshold"])
         table["level"] = table.groupby("task")["threshold"].rank("dense").astype(int) - 1
@@ -115,6 +116,9 @@ class Crossings(Table):
             )
         place = [name for name in ("task", *SCALES_ONLY, *HYPERPARAMETERS) if name in table]
         return cls(table[[*place, "threshold", "level", "data", "error", "reached", "start", "limit", "seeds"]].copy())
+
+    from_csv = from_frame
+    from_parquet = from_frame
 
     @property
     def conditions(self) -> tuple[str, ...]:

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
+from hyperlaw.data.columns import Column, Tabular, as_frame, listed, positive, read
 from hyperlaw.data.crossings import Crossings
 from hyperlaw.data.estimators.crossing_times import crossing_times
-from hyperlaw.data.table import Table, positive, read
+from hyperlaw.data.table import Table
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 
 SETTING = ("task", "params", "width", "utd", *HYPERPARAMETERS)
@@ -26,22 +27,25 @@ class Curves(Table):
     frame
         Columns `task`, the scales that were given (`params`, `width`, `utd`), `learning_rate` and `batch_size` where
         given, `seed`, `data` (environment steps seen), `performance` (a return; higher is better). A copy.
+    notes
+        What was left out on the way in.
     """
 
+    notes: tuple[str, ...] = ()
     kind: ClassVar[str] = "curves"
 
     @classmethod
     def from_frame(
         cls,
-        frame: pd.DataFrame,
+        frame: Tabular,
         *,
         data: str = "data",
         performance: str = "performance",
-        utd: str | None = None,
-        params: str | None = None,
-        width: str | None = None,
-        learning_rate: str | None = None,
-        batch_size: str | None = None,
+        utd: Column | None = None,
+        params: Column | None = None,
+        width: Column | None = None,
+        learning_rate: Column | None = None,
+        batch_size: Column | None = None,
         task: str | None = None,
         seed: str | None = None,
     ) -> "Curves":
@@ -52,14 +56,15 @@ class Curves(Table):
         Parameters
         ----------
         frame
-            One row a logged point. Not changed.
+            One row a logged point. A table in memory or the path of a file, as for `Runs.from_frame`.
         data
             Column of data points (environment steps) seen; rows at 0, before any, are kept but never count as reached.
         performance
-            Column of returns, higher is better, in one unit for each task.
+            Column of returns, higher is better, in one unit for each task. Rows where it is empty, at which nothing
+            was evaluated, are left out.
         utd, params, width
-            Columns of the scales: updates-to-data ratio, parameter count, model width. One of `utd` and `params` is
-            needed.
+            Columns of the scales, or the number that holds in every row: updates-to-data ratio, parameter count, model
+            width. One of `utd` and `params` is needed.
         learning_rate, batch_size
             Columns of the hyperparameters, the batch size in data points.
         task
@@ -77,12 +82,18 @@ class Curves(Table):
             "utd": utd, "params": params, "width": width, "learning_rate": learning_rate, "batch_size": batch_size,
             "task": task, "seed": seed,
         }  # fmt: skip
+        frame = as_frame(frame)
         table, found = read(frame, {"data": data, "performance": performance}, optional)
         if not {"utd", "params"} & set(table):
             raise ValueError(
                 "no scale was named: pass utd= or params= with the column that holds the updates-to-data ratio or the "
-                f"parameter count. The columns are: {', '.join(map(str, frame.columns))}."
+                f"parameter count, or one number for every row. {listed(list(frame.columns))}"
             )
+        performances = checks.numbers(table["performance"], found["performance"])
+        empty = int(performances.isna().sum())
+        if empty == len(table):
+            raise ValueError(f"column {found['performance']!r} is empty in every row: no point was evaluated.")
+        table = table[performances.notna()].copy()
         positive(table, found, [name for name in SETTING if name != "task"])
         table["data"] = checks.not_negative_numbers(table["data"], found["data"])
         table["performance"] = checks.finite_numbers(table["performance"], found["performance"])
@@ -95,7 +106,11 @@ class Curves(Table):
                 f"{twice.sum()} rows repeat another point ({', '.join(columns)} all equal), first rows {rows}. "
                 "Drop the repeats, or name the column that tells them apart: a seed, a scale or a hyperparameter."
             )
-        return cls(table[[*columns, "performance"]])
+        notes = (f"{empty} rows left out: no performance was logged there",) if empty else ()
+        return cls(table[[*columns, "performance"]], notes)
+
+    from_csv = from_frame
+    from_parquet = from_frame
 
     @property
     def _measured(self) -> tuple[str, ...]:
@@ -173,10 +188,11 @@ class Curves(Table):
         setting = [name for name in SETTING if name in self._frame]
         settings = self._frame.groupby(setting)["seed"].nunique()
         seeds = f"{settings.min()}" if settings.min() == settings.max() else f"{settings.min()} to {settings.max()}"
-        return (
+        text = (
             f"Curves: {len(self)} points of {len(settings)} setting{'s' if len(settings) > 1 else ''} with {seeds} "
             f"seed{'' if seeds == '1' else 's'}, {self._summary()}"
         )
+        return "\n  ".join([text, *self.notes])
 
 
 def _thresholds(thresholds: Thresholds, tasks: tuple[str, ...]) -> dict[str, np.ndarray]:

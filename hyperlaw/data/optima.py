@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
-from hyperlaw.data.table import Table, example_rows, point_rows, positive, read
+from hyperlaw.data.columns import Column, Tabular, as_frame, positive, read
+from hyperlaw.data.sweep_shape import batch_factor
+from hyperlaw.data.table import Table, example_rows, point_rows
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, SCALES
 
 QUANTITIES = (*HYPERPARAMETERS, "utd", "improvement")
@@ -35,7 +37,7 @@ class Optima(Table):
     @classmethod
     def from_frame(
         cls,
-        frame: pd.DataFrame,
+        frame: Tabular,
         *,
         estimated: tuple[str, ...] | None = None,
         learning_rate: str | None = None,
@@ -47,11 +49,11 @@ class Optima(Table):
         low: Mapping[str, str] | None = None,
         high: Mapping[str, str] | None = None,
         correlation: str | None = None,
-        params: str | None = None,
-        width: str | None = None,
-        data: str | None = None,
-        compute: str | None = None,
-        budget: str | None = None,
+        params: Column | None = None,
+        width: Column | None = None,
+        data: Column | None = None,
+        compute: Column | None = None,
+        budget: Column | None = None,
         task: str | None = None,
         optimizer: str | None = None,
     ) -> "Optima":
@@ -62,7 +64,7 @@ class Optima(Table):
         Parameters
         ----------
         frame
-            One row a cell. Not changed.
+            One row a cell. A table in memory or the path of a file, as for `Runs.from_frame`.
         estimated
             Which of `learning_rate`, `batch_size`, `utd`, `improvement` are measured values; the others, where present,
             are given (batch size given: the best learning rate at each batch size). Left out, those of learning
@@ -100,6 +102,7 @@ class Optima(Table):
         quantities = {
             "learning_rate": learning_rate, "batch_size": batch_size, "utd": utd, "improvement": improvement
         }  # fmt: skip
+        frame = as_frame(frame)
         chosen = _estimated(frame, quantities, estimated)
         scales = {"params": params, "width": width, "data": data, "compute": compute, "budget": budget}
         ends = {"error": dict(error or {}), "low": dict(low or {}), "high": dict(high or {})}
@@ -120,7 +123,7 @@ class Optima(Table):
         for name in chosen:
             _limits(table, found, name)
         if "batch_size" in table:
-            unit = checks.batch_unit(table, batch_unit)
+            unit = batch_factor(table, batch_unit)
             for column in [name for name in ("batch_size", "batch_size_low", "batch_size_high") if name in table]:
                 table[column] *= unit
         if both:
@@ -132,6 +135,9 @@ class Optima(Table):
         present = [name for name in SCALES if name in table and name not in chosen]
         first = ["task", *(["optimizer"] if "optimizer" in table else [])]
         return cls(table[[*first, *present, *given, *values, *both]])
+
+    from_csv = from_frame
+    from_parquet = from_frame
 
     @classmethod
     def example(cls, columns: Sequence[str], measured: Sequence[str]) -> "Optima":

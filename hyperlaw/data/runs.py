@@ -1,26 +1,28 @@
 """`Runs`: a table of finished training runs, one row each, checked and in the package's own words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from os import PathLike
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 
-from hyperlaw.data import checks
+from hyperlaw.data import checks, outcomes
+from hyperlaw.data.columns import Column, Tabular, as_frame, others, positive, read
 from hyperlaw.data.estimators.cell_optima import cell_optima
 from hyperlaw.data.estimators.fewest_steps import fewest_steps
 from hyperlaw.data.optima import Optima
+from hyperlaw.data.outcomes import NATS
 from hyperlaw.data.steps_to_loss import StepsToLoss
-from hyperlaw.data.table import Table, example_rows, positive, read
+from hyperlaw.data.sweep_shape import batch_factor, merged_data, no_steps, sweep
+from hyperlaw.data.table import Table, example_rows
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES
 
 
 @dataclass(frozen=True, eq=False)
 class Runs(Table):
-    """Finished training runs, one row each. Make one with `from_frame`, `from_csv` or `from_parquet`.
+    """Finished training runs, one row each. Make one with `from_frame` or, of a file or a tracker, another `from_`.
 
     Attributes
     ----------
@@ -28,34 +30,49 @@ class Runs(Table):
         Columns `learning_rate`, `batch_size` (data points a step), the scales that were given
         (`params`, `width`, `data`, `utd`), `task`, `seed`, `run` where it was given, `loss` (NaN where diverged),
         `diverged`, `cell` (integer), in the order and with the index of the table they came from. A copy.
+    loss_unit
+        Unit of the loss.
+    notes
+        What was left out on the way in, and what was made one; one sentence each.
     """
 
+    loss_unit: str = NATS
+    notes: tuple[str, ...] = ()
     kind: ClassVar[str] = "runs"
 
     @classmethod
     def from_frame(
         cls,
-        frame: pd.DataFrame,
+        frame: Tabular,
         *,
-        learning_rate: str = "learning_rate",
-        batch_size: str = "batch_size",
+        learning_rate: Column = "learning_rate",
+        batch_size: Column = "batch_size",
         batch_unit: float | None = None,
         loss: str = "loss",
-        data: str | None = None,
-        params: str | None = None,
-        width: str | None = None,
-        utd: str | None = None,
+        loss_unit: str = NATS,
+        untrained_loss: float | None = None,
+        data: Column | None = None,
+        steps: Column | None = None,
+        params: Column | None = None,
+        width: Column | None = None,
+        utd: Column | None = None,
         task: str | None = None,
         seed: str | None = None,
         run: str | None = None,
         diverged: str | None = None,
+        state: str | None = None,
+        tune_over: Sequence[str] = (),
     ) -> "Runs":
-        """Read runs from a DataFrame, naming the columns that hold each quantity.
+        """Read runs from a table, naming the columns that hold each quantity.
+
+        What is the same in every run may be given as a number, such as `batch_size=8192`. Numbers may be text ("1e-3"),
+        counts also "7B", "1.4T" or "32k". `notes` of the result says what was left out and what was made one.
 
         Parameters
         ----------
         frame
-            One row a run. Not changed.
+            One row a run: a DataFrame, a dict of lists, a list of dicts, or the path of a file that holds them: text
+            with separators, JSON, Parquet, gzipped or not, whatever its suffix.
         learning_rate
             Column of peak learning rates.
         batch_size
@@ -65,10 +82,21 @@ class Runs(Table):
             sequences of 2,048 tokens next to `data` in tokens. Left out, both are taken to be in one unit,
             and a table in which they clearly are not is refused.
         loss
-            Column of final losses (nats; lower is better). NaN or infinite marks a diverged run.
+            Column of final losses, lower is better. Infinite marks a diverged run; so does a missing one, unless
+            `state` says that the run did not finish, or a higher learning rate finished in its cell at its batch size:
+            then it is left out.
+        loss_unit
+            Unit of the loss, for texts and axes: "nats", "bits per byte", "error rate" or any other; "perplexity" is
+            turned into nats.
+        untrained_loss
+            Loss of a model before training, in the unit of the column: a run that ends above it diverged. Left out, one
+            that ends above 20 times the middle loss, at a learning rate above the best of its cell.
         data, params, width, utd
             Columns of the scales: data points seen, parameter count, model width, updates-to-data ratio.
-            A scale that is not named is looked for under its own name and left out when absent.
+            A scale that is not named is looked for under its own name and left out when absent. Runs of one size whose
+            data differ by rounding to whole steps are one scale.
+        steps
+            Column of optimizer steps, in place of `data`: data are steps times batch size.
         task
             Column that groups runs which share a law up to their own offsets; looked for under its own name,
             and one task, "all", when absent.
@@ -79,6 +107,12 @@ class Runs(Table):
             Such rows share their luck. Left out, every row is a run of its own.
         diverged
             Column of booleans that marks further diverged runs; looked for under its own name.
+        state
+            Column that says what became of each run: finished, running, crashed, killed, preempted, failed and the
+            like; looked for as "state" or "State". Runs that did not finish are left out, unless they diverged.
+        tune_over
+            Columns of further hyperparameters, such as weight decay: of each setting the best run over their values is
+            kept.
 
         Returns
         -------
@@ -87,79 +121,61 @@ class Runs(Table):
 
         Raises
         ------
-        ValueError
+        ValueError, TypeError
             When a column is missing or the values cannot be right; the text says which rows, what was
             received, and what is allowed.
         """
+        frame = as_frame(frame)
+        if state is None and "state" not in frame and "State" in frame:
+            state = "State"
         required = {"learning_rate": learning_rate, "batch_size": batch_size, "loss": loss}
         optional = {
-            "data": data, "params": params, "width": width, "utd": utd, "task": task, "seed": seed, "run": run,
-            "diverged": diverged,
+            "data": data, "steps": steps, "params": params, "width": width, "utd": utd, "task": task, "seed": seed,
+            "run": run, "diverged": diverged, "state": state,
         }  # fmt: skip
+        if steps is None:
+            del optional["steps"]  # a column of that name may be anything
+        elif data is not None:
+            raise ValueError("pass data= or steps=, not both: the data are steps times batch size.")
+        else:
+            del optional["data"]
+        notes: list[str] = []
         table, found = read(frame, required, optional)
-        positive(table, found, [*HYPERPARAMETERS, *RUN_SCALES])
-        scales = [word for word in RUN_SCALES if word in table]
-        table["loss"] = checks.numbers(table["loss"], found["loss"])
+        beside = others(frame, found, table)
+        if "state" in table:
+            table = outcomes.finished(table, found["state"], notes)
+        positive(table, found, [*HYPERPARAMETERS, "steps", *RUN_SCALES])
+        if "data" in table:
+            no_steps(found["data"], table)
+        table["batch_size"] *= batch_factor(table, batch_unit)
+        if "steps" in table:
+            table["data"] = table["steps"] * table["batch_size"]
+        table["loss"] = outcomes.losses(table["loss"], found["loss"], loss_unit)
         table["seed"] = checks.whole_numbers(table["seed"], found["seed"]) if "seed" in table else 0
+
+        scales = [word for word in RUN_SCALES if word in table]
         if "run" in table:
             table["run"] = checks.one_run(table, scales, found["run"])
+        if "data" in table:
+            table["data"] = merged_data(table, scales, notes)
         marked = checks.booleans(table["diverged"], found["diverged"]) if "diverged" in table else False
-        table["diverged"] = ~np.isfinite(table["loss"]) | marked
-        table.loc[table["diverged"], "loss"] = np.nan
-
-        table["batch_size"] *= checks.batch_unit(table, batch_unit)
+        table["diverged"] = np.isinf(table["loss"]) | marked
+        if "state" not in table:  # else it has said which runs finished
+            table = outcomes.without_lost(table, scales, notes)
+        table["diverged"] = outcomes.diverged(table, scales, untrained_loss, notes)
+        table["loss"] = table["loss"].where(~table["diverged"])
+        if tune_over:
+            setting = ["task", *scales, *HYPERPARAMETERS, "seed"]
+            table = outcomes.best_over(table, beside, list(tune_over), setting, notes)
         table["cell"] = table.groupby(["task", *scales], sort=True).ngroup()
-        checks.sweep(table, scales)
+        sweep(table, scales, beside)
         of_run = ["run"] if "run" in table else []
-        return cls(table[[*HYPERPARAMETERS, *scales, "task", "seed", *of_run, "loss", "diverged", "cell"]])
+        columns = [*HYPERPARAMETERS, *scales, "task", "seed", *of_run, "loss", "diverged", "cell"]
+        return cls(table[columns], NATS if loss_unit == "perplexity" else loss_unit, tuple(notes))
 
-    @classmethod
-    def from_csv(
-        cls,
-        path: str | PathLike[str],
-        *,
-        learning_rate: str = "learning_rate",
-        batch_size: str = "batch_size",
-        batch_unit: float | None = None,
-        loss: str = "loss",
-        data: str | None = None,
-        params: str | None = None,
-        width: str | None = None,
-        utd: str | None = None,
-        task: str | None = None,
-        seed: str | None = None,
-        run: str | None = None,
-        diverged: str | None = None,
-    ) -> "Runs":
-        """Read runs from a CSV file; arguments and errors as in `from_frame`."""
-        return cls.from_frame(
-            pd.read_csv(path), learning_rate=learning_rate, batch_size=batch_size, batch_unit=batch_unit, loss=loss,
-            data=data, params=params, width=width, utd=utd, task=task, seed=seed, run=run, diverged=diverged,
-        )  # fmt: skip
-
-    @classmethod
-    def from_parquet(
-        cls,
-        path: str | PathLike[str],
-        *,
-        learning_rate: str = "learning_rate",
-        batch_size: str = "batch_size",
-        batch_unit: float | None = None,
-        loss: str = "loss",
-        data: str | None = None,
-        params: str | None = None,
-        width: str | None = None,
-        utd: str | None = None,
-        task: str | None = None,
-        seed: str | None = None,
-        run: str | None = None,
-        diverged: str | None = None,
-    ) -> "Runs":
-        """Read runs from a Parquet file; arguments and errors as in `from_frame`."""
-        return cls.from_frame(
-            pd.read_parquet(path), learning_rate=learning_rate, batch_size=batch_size, batch_unit=batch_unit, loss=loss,
-            data=data, params=params, width=width, utd=utd, task=task, seed=seed, run=run, diverged=diverged,
-        )  # fmt: skip
+    # A path is read as it is in a table: these are the names that people look for.
+    from_csv = from_frame
+    from_parquet = from_frame
 
     @classmethod
     def example(cls, columns: Sequence[str], measured: Sequence[str]) -> "Runs":
@@ -185,11 +201,16 @@ class Runs(Table):
         cells = groups[["task", *self.scales]].first()
         return cells.assign(runs=groups.size(), diverged=groups["diverged"].sum(), lowest_loss=groups["loss"].min())
 
+    @property
+    def options(self) -> dict[str, str | tuple[str, ...]]:
+        """Unit of the loss, and notes."""
+        return {"loss_unit": self.loss_unit, "notes": self.notes}
+
     def _take(self, rows: np.ndarray) -> "Runs":
         chosen = self._frame.iloc[rows].copy()
         chosen["cell"] = chosen.groupby(["task", *self.scales], sort=True).ngroup()
-        checks.sweep(chosen, list(self.scales))
-        return Runs(chosen)
+        sweep(chosen, list(self.scales))
+        return replace(self, _frame=chosen)
 
     def optima(self, *, by_batch: bool = False, bootstrap: int = 0, seed: int | None = None) -> Optima:
         """Best setting of each cell with its standard error, from a smooth surface through the cell's lowest losses.
@@ -258,10 +279,9 @@ class Runs(Table):
         return fewest_steps(self.frame, self.scales, losses, bootstrap=bootstrap, seed=seed)
 
     def __repr__(self) -> str:
-        scales = ", ".join(
-            f"{name} {self._frame[name].min():.3g} to {self._frame[name].max():.3g}" for name in self.scales
+        text = (
+            f"Runs: {len(self)} runs ({self._frame['diverged'].sum()} diverged) in {len(self.cells)} "
+            f"cell{'s' if len(self.cells) > 1 else ''}, {self._summary()}"
         )
-        return (
-            f"Runs: {len(self)} runs ({self._frame['diverged'].sum()} diverged) in {len(self.cells)} cells, "
-            f"{len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}; {scales}"
-        )
+        unit = "" if self.loss_unit == NATS else f"; loss in {self.loss_unit}"
+        return "\n  ".join([text + unit, *self.notes])

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
-from hyperlaw.data.table import Table, point_rows, positive, read
+from hyperlaw.data.columns import Column, Tabular, as_frame, positive, read
+from hyperlaw.data.sweep_shape import batch_factor
+from hyperlaw.data.table import Table, point_rows
 from hyperlaw.data.vocabulary import SCALES
 
 MIN_BATCHES = 2
@@ -31,16 +33,16 @@ class StepsToLoss(Table):
     @classmethod
     def from_frame(
         cls,
-        frame: pd.DataFrame,
+        frame: Tabular,
         *,
         steps: str = "steps",
-        batch_size: str = "batch_size",
+        batch_size: Column = "batch_size",
         batch_unit: float | None = None,
         loss: str = "loss",
         error: str | None = None,
-        params: str | None = None,
-        width: str | None = None,
-        data: str | None = None,
+        params: Column | None = None,
+        width: Column | None = None,
+        data: Column | None = None,
         task: str | None = None,
     ) -> "StepsToLoss":
         """Read steps to a loss from a DataFrame, naming the columns that hold each quantity.
@@ -50,7 +52,8 @@ class StepsToLoss(Table):
         Parameters
         ----------
         frame
-            One row a batch size, with the learning rate tuned. Not changed.
+            One row a batch size, with the learning rate tuned. A table in memory or the path of a file, as for
+            `Runs.from_frame`.
         steps
             Column of optimizer steps needed.
         batch_size
@@ -74,14 +77,17 @@ class StepsToLoss(Table):
         """
         required = {"steps": steps, "batch_size": batch_size, "loss": loss}
         optional = {"error": error, "params": params, "width": width, "data": data, "task": task}
-        table, found = read(frame, required, optional)
+        table, found = read(as_frame(frame), required, optional)
         positive(table, found, ["steps", "batch_size", *SCALES])
         table["loss"] = checks.finite_numbers(table["loss"], found["loss"])
         table["error"] = checks.not_negative_numbers(table["error"], found["error"]) if "error" in table else 0.0
-        table["batch_size"] *= checks.batch_unit(table, batch_unit)
+        table["batch_size"] *= batch_factor(table, batch_unit)
         table["examples"] = table["batch_size"] * table["steps"]
         place = ["task", *(name for name in SCALES if name in table), "loss"]
         return cls(_curves(table[[*place, "batch_size", "steps", "examples", "error"]].copy(), place))
+
+    from_csv = from_frame
+    from_parquet = from_frame
 
     @property
     def conditions(self) -> tuple[str, ...]:

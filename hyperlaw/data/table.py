@@ -10,7 +10,6 @@ from typing import ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from hyperlaw.data import checks
 from hyperlaw.data.vocabulary import SCALES
 
 TABLES: dict[str, type["Table"]] = {}
@@ -56,6 +55,11 @@ class Table:
     def tasks(self) -> tuple[str, ...]:
         """Task labels, sorted."""
         return tuple(sorted(self._frame["task"].unique()))
+
+    @property
+    def options(self) -> dict[str, str | tuple[str, ...]]:
+        """What it keeps beside its rows, by name: arguments of the class."""
+        return {}
 
     @property
     def labels(self) -> list[int] | list[str]:
@@ -118,41 +122,6 @@ class Table:
         return "; ".join(
             [f"{len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}", *([", ".join(spans)] if spans else [])]
         )
-
-
-def read(
-    frame: pd.DataFrame, required: dict[str, str], optional: dict[str, str | None]
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The named columns under the package's own words, scales and hyperparameters checked.
-
-    Parameters
-    ----------
-    frame
-        The source. Not changed.
-    required, optional
-        Word and column that holds it; an optional one that is None is looked for under its own name.
-
-    Returns
-    -------
-    tuple
-        The table, with `task` filled in and the source's index where that is unique; and each word's column.
-    """
-    if len(frame) == 0:
-        raise ValueError("the table has no rows: one row at least is needed.")
-    named = required | {word: column for word, column in optional.items() if column is not None}
-    found = named | {word: word for word, column in optional.items() if column is None and word in frame}
-    checks.columns_exist(frame, found)
-    table = frame[list(found.values())].set_axis(list(found), axis=1)
-    table = table.rename_axis(index=None) if table.index.is_unique else table.reset_index(drop=True)
-    table["task"] = checks.labels(table["task"], found["task"]) if "task" in table else "all"
-    return table, found
-
-
-def positive(table: pd.DataFrame, found: dict[str, str], words: list[str]) -> None:
-    """Turn the columns `words` that the table has into finite numbers above zero, in place."""
-    for word in words:
-        if word in table:
-            table[word] = checks.positive_numbers(table[word], found[word])
 
 
 def point_rows(frame: pd.DataFrame, quantity: str, error: pd.Series, low: pd.Series, high: pd.Series) -> pd.DataFrame:

@@ -74,6 +74,12 @@ class Priced:
         freely = self.missed[:, np.argmin(self.risks)]
         return [constraint for constraint, miss in zip(subject_to, freely, strict=True) if miss > ROUNDING]
 
+    def keep(self, rows: pd.DataFrame, subject_to: Sequence[Constraint], at: At) -> np.ndarray:
+        """Whether further settings, in columns of `rows`, keep to the constraints, each row."""
+        prices = self.pricing.price({name: rows[name].to_numpy(float) for name in HYPERPARAMETERS})
+        missed = shortfalls(list(subject_to), Candidates(prices, at, self.pricing))
+        return np.asarray((missed <= ROUNDING).all(axis=0))
+
     def runner_up(self) -> int | None:
         """Position of the best allowed candidate at least half an octave from the chosen one; None without one."""
         settings = self.settings
@@ -104,7 +110,7 @@ class Priced:
             f"{name} at its {side} candidate"
             for name in HYPERPARAMETERS
             for side, value in (("lowest", settings[name].min()), ("highest", settings[name].max()))
-            if settings[name].nunique() > 1
+            if settings[name].max() > settings[name].min() * (1 + ROUNDING)
             and np.isclose(settings.loc[self.chosen, name], value)
             and not np.isclose(value, self.limits[name]).any()
         ]

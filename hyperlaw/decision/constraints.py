@@ -14,11 +14,12 @@ The last two differ from draw to draw. Anything else, such as wall time or memor
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from hyperlaw.data.numerals import as_number
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
 from hyperlaw.decision.pricing import Prices, Pricing
 
@@ -50,6 +51,7 @@ class _Bounded(ABC):
 
     def __post_init__(self) -> None:
         name = type(self).__name__
+        object.__setattr__(self, "bound", as_number(self.bound, f"the bound of {name}", count=True))
         if not callable(self.quantity) and self.quantity not in NAMES:
             raise ValueError(
                 f"{name} knows no quantity {self.quantity!r}. It is one of {', '.join(NAMES)}, or a function "
@@ -246,7 +248,7 @@ class OneOf:
     quantity
         `"learning_rate"` or `"batch_size"` (data points).
     multiples_of
-        Unit of which it is a whole multiple.
+        Unit of which it is a whole multiple; of several numbers, the allowed values.
     values
         Or: the allowed values.
 
@@ -258,11 +260,18 @@ class OneOf:
 
     quantity: str
     multiples_of: float | None = None
-    values: tuple[float, ...] | None = None
+    values: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
+        if self.values is None and np.ndim(self.multiples_of or 0.0):  # OneOf("batch_size", [256])
+            object.__setattr__(self, "values", self.multiples_of)
+            object.__setattr__(self, "multiples_of", None)
+        if self.multiples_of is not None:
+            unit = as_number(self.multiples_of, "multiples_of", count=True)
+            object.__setattr__(self, "multiples_of", unit)
         if self.values is not None:
-            object.__setattr__(self, "values", tuple(sorted(float(v) for v in self.values)))
+            values = (as_number(value, "a value of OneOf", count=True) for value in np.atleast_1d(self.values).tolist())
+            object.__setattr__(self, "values", tuple(sorted(values)))
         if self.quantity not in HYPERPARAMETERS:
             raise ValueError(f"OneOf is for {' or '.join(HYPERPARAMETERS)}, received {self.quantity!r}.")
         if (self.multiples_of is None) == (self.values is None):

@@ -14,16 +14,16 @@ from hyperlaw.decision.pricing import Pricing
 from hyperlaw.decision.trusted import trusted
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import check_candidates
-from hyperlaw.risk import Risk
+from hyperlaw.risk import Risk, as_risk
 
 
 def decide(
     fit: Posterior | Mapping[str, Posterior],
     at: At,
     *,
-    risk: Risk,
+    risk: Risk | str,
     candidates: Mapping[str, np.ndarray] | None = None,
-    subject_to: Sequence[Constraint] = (),
+    subject_to: Constraint | Sequence[Constraint] = (),
     diverge_cost: float | None = None,
     weights: str | Mapping[str, float] | None = None,
     despite: str | None = None,
@@ -41,13 +41,13 @@ def decide(
     at
         The target, as for `fit.predict`.
     risk
-        `hl.Mean()`, `hl.Quantile(q)`, `hl.CVaR(q)`, `hl.WorstCase()`, `hl.Entropic(a)`, or any function that maps
-        losses (draw, candidate) to one number a candidate, lower being better.
+        `hl.Mean()`, `hl.Quantile(q)`, `hl.CVaR(q)`, `hl.WorstCase()`, `hl.Entropic(a)`, or the name of one, such as
+        "cvar:0.9"; or any function that maps losses (draw, candidate) to one number a candidate, lower being better.
     candidates
         Settings to choose from, arrays `learning_rate` and `batch_size` of equal length. Left out, a grid over where
         the optimum may be, whose best is polished along the slope of the risk.
     subject_to
-        `hl.AtMost`, `hl.AtLeast`, `hl.Chance`, `hl.OneOf`: what the setting must keep to.
+        `hl.AtMost`, `hl.AtLeast`, `hl.Chance`, `hl.OneOf`: what the setting must keep to, one or several.
     diverge_cost
         Nats that a diverged run loses. In each draw the regret is then its expectation over diverging or not,
         (1 - p) regret + p diverge_cost. Left out, divergence has no price: `p_diverge` is reported, and `hl.Chance`
@@ -71,10 +71,11 @@ def decide(
         When the target, the candidates, the weights or a price are not what is needed, the fits are of different runs,
         or no candidate meets the constraints.
     TypeError
-        When a fit is not one of runs.
+        When a fit is not one of runs, or the risk is neither a value nor a name.
     """
     fits = dict(fit) if isinstance(fit, Mapping) else {fit.law.name: fit}
-    rules = list(subject_to)
+    rules = [subject_to] if isinstance(subject_to, Constraint) else list(subject_to)
+    risk = as_risk(risk)
     check_fits(fits)
     _check(rules, diverge_cost)
     given = None if candidates is None else check_candidates(candidates)
@@ -89,7 +90,7 @@ def decide(
     pricing = Pricing(mix(list(parts), shares, next(iter(fits.values())).seed), diverge_cost)
     priced = price_candidates(pricing, risk, rules, at=target, limits=ends, given=given)
     refuse_infeasible(rules, Candidates(priced.prices, target, priced.pricing), priced.missed, priced.risks)
-    priced, words = polished(priced, risk, rules, target)
+    priced, words = polished(priced, risk, rules, target, next(iter(fits.values())).runs.loss_unit)
     return Choice(
         at=target,
         risk=risk,

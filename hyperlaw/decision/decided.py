@@ -11,7 +11,7 @@ import xarray as xr
 from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.decision.candidates import Priced
-from hyperlaw.decision.constraints import Constraint
+from hyperlaw.decision.constraints import Constraint, OneOf
 from hyperlaw.decision.mixture import Part
 from hyperlaw.decision.price_table import disagreement, price_table
 from hyperlaw.decision.pricing import Pricing
@@ -75,16 +75,27 @@ class Decided:
         """The runs that were fitted."""
         return next(iter(self.fits.values())).runs
 
+    @property
+    def batch_size_set(self) -> float | None:
+        """The batch size, where the constraints leave one alone; else None."""
+        left = np.unique(self.priced.settings.loc[self.priced.allowed, "batch_size"])
+        ruled = any(isinstance(rule, OneOf) and rule.quantity == "batch_size" for rule in self.subject_to)
+        return float(left[0]) if ruled and len(left) == 1 else None
+
     @cached_property
     def _optimum(self) -> pd.DataFrame:
-        draws = {n: np.concatenate([one.optimum[n] for one in self.pricing.parts]) for n in (*HYPERPARAMETERS, "loss")}
+        parts, batch = self.pricing.parts, self.batch_size_set
+        draws = {n: np.concatenate([one.optimum[n] for one in parts]) for n in (*HYPERPARAMETERS, "loss")}
+        if batch is not None:
+            draws["learning_rate"] = np.concatenate([one.best_learning_rate(batch) for one in parts])
         return interval_table({n: v if n == "loss" else np.exp(v) for n, v in draws.items()})
 
     @property
     def intervals(self) -> pd.DataFrame:
         """Equal-tailed 90 % intervals of the optimum at the target, predictive for that cell.
 
-        Index `learning_rate, batch_size`, columns `lower, median, upper`.
+        Index `learning_rate, batch_size`, columns `lower, median, upper`. Where the constraints leave a single batch
+        size, the learning rate is the best one at that.
         """
         return self._optimum.loc[list(HYPERPARAMETERS)]
 
@@ -99,7 +110,8 @@ class Decided:
 
         Rows `recommended`, `runner_up` (the best at least half an octave away; absent when every candidate is nearer),
         `reuse_best` (the best of the largest small runs) and `posterior_median`; columns `learning_rate, batch_size,
-        regret_mean, regret_q90, regret_cvar90, risk` (nats), `p_best, p_diverge`.
+        regret_mean, regret_q90, regret_cvar90, risk` (in the unit of the loss), `p_best, p_diverge`, and `allowed`:
+        whether it keeps to the constraints.
         """
         settings, second = self.priced.settings, self.priced.runner_up()
         rows = {"recommended": settings.loc[self.priced.chosen]}
@@ -107,7 +119,8 @@ class Decided:
             rows["runner_up"] = settings.loc[second]
         rows["reuse_best"] = pd.Series(reuse_best(self.fitted, self.at))
         rows["posterior_median"] = self.intervals["median"]
-        return price_table(pd.DataFrame(rows).T, self.priced, self.risk)[0]
+        table = price_table(pd.DataFrame(rows).T, self.priced, self.risk)[0]
+        return table.assign(allowed=self.priced.keep(table, self.subject_to, self.at))
 
     @cached_property
     def candidates(self) -> pd.DataFrame:

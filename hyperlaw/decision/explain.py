@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, with_unit
 from hyperlaw.decision.constraints import OneOf
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
@@ -36,7 +36,10 @@ def explain(choice: Decided) -> str:
 def _setting(choice: Decided) -> list[str]:
     row, reuse = choice.table.loc["recommended"], choice.table.loc["reuse_best"]
     rate, batch = (choice.intervals.loc[name] for name in HYPERPARAMETERS)
-    best = f"With 90 % probability the best learning rate lies between {rate['lower']:.2g} and {rate['upper']:.2g}"
+    there = "" if choice.batch_size_set is None else f" at a batch size of {choice.batch_size_set:.10g}"
+    best = (
+        f"With 90 % probability the best learning rate{there} lies between {rate['lower']:.2g} and {rate['upper']:.2g}"
+    )
     if _given(choice):
         best += ". The batch size is the one that was used: a sweep without others says nothing of the best batch size."
     else:
@@ -45,12 +48,13 @@ def _setting(choice: Decided) -> list[str]:
         f"For {_target(choice.at)}, set learning_rate = {_value(choice, 'learning_rate')} and "
         f"batch_size = {_value(choice, 'batch_size')} data points.",
         best,
-        f"This setting is expected to lose {_nats(row['regret_mean'])} against the best possible one, and "
-        f"with 90 % probability no more than {_nats(row['regret_q90'])}; it minimises {choice.risk}.",
+        f"This setting is expected to lose {_regret(choice, row['regret_mean'])} against the best possible one, and "
+        f"with 90 % probability no more than {_regret(choice, row['regret_q90'])}; it minimises {choice.risk}.",
         f"Reusing the best of the largest small runs (learning_rate {reuse['learning_rate']:.2g}, "
-        f"batch_size {reuse['batch_size']:.2g}) is expected to lose {_nats(reuse['regret_mean'])}.",
+        f"batch_size {reuse['batch_size']:.2g}) is expected to lose {_regret(choice, reuse['regret_mean'])}"
+        + ("." if reuse["allowed"] else ", but does not keep to the constraints."),
         f"The probability that it diverges is {_percent(row['p_diverge'])}"
-        + ("." if choice.diverge_cost is None else f", priced at {choice.diverge_cost:.3g} nats."),
+        + ("." if choice.diverge_cost is None else f", priced at {_regret(choice, choice.diverge_cost)}."),
     ]
 
 
@@ -70,7 +74,8 @@ def _being_wrong(choice: Decided) -> list[str]:
     table, _ = price_table(pd.DataFrame(rows).T, choice.priced, choice.risk)
     cost = table["regret_mean"]
     said = [
-        f"half the {words} would be expected to lose {_nats(cost[name, 0.5])}, and twice {_nats(cost[name, 2.0])}"
+        f"half the {words} would be expected to lose {_regret(choice, cost[name, 0.5])}, and twice "
+        f"{_regret(choice, cost[name, 2.0])}"
         for name, words in (("learning_rate", "learning rate"), ("batch_size", "batch size"))
         if name in asked
     ]
@@ -91,7 +96,7 @@ def _laws(choice: Decided) -> list[str]:
         return []
     own = [
         f"{name} (weight {row['weight']:.2f}) would by itself set {row['learning_rate']:.2g} and "
-        f"{row['batch_size']:.2g}, which costs {_nats(row['cost_of_own'])} more"
+        f"{row['batch_size']:.2g}, which costs {_regret(choice, row['cost_of_own'])} more"
         for name, row in choice.laws.iterrows()
     ]
     return [f"The laws disagree: {'; '.join(own)} (in {choice.risk} under all laws together)."]
@@ -124,7 +129,8 @@ def _changes(choice: Decided) -> list[str]:
         bind, them = ("bind", "them") if len(choice.binding) > 1 else ("binds", "it")
         sentences.append(
             f"The choice sits on a bound: {' and '.join(map(str, choice.binding))} {bind}. Without {them} "
-            f"{free['learning_rate']:.3g} and {free['batch_size']:.3g} would lose {_nats(paid)} less ({choice.risk})."
+            f"{free['learning_rate']:.3g} and {free['batch_size']:.3g} would lose {_regret(choice, paid)} less "
+            f"({choice.risk})."
         )
     return sentences
 
@@ -161,9 +167,9 @@ def _value(choice: Decided, name: str) -> str:
     return f"{value:.{max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2)}g}"
 
 
-def _nats(value: float) -> str:
-    """Two significant figures: no regret is known better."""
-    return f"{float(np.format_float_positional(value, 2, fractional=False)):.2g} nats"
+def _regret(choice: Decided, value: float) -> str:
+    """Two significant figures, in the unit of the loss: no regret is known better."""
+    return with_unit(f"{float(np.format_float_positional(value, 2, fractional=False)):.2g}", choice.fitted.loss_unit)
 
 
 def _percent(value: float) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from hyperlaw.data.vocabulary import At
@@ -12,6 +13,7 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.law import OptimumLaw
 from hyperlaw.models.likelihoods.base import Arrays
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
+from hyperlaw.models.likelihoods.surface import best_learning_rate
 from hyperlaw.streams import generator
 
 WEIGHTS = ("stacking", "scale", "equal")
@@ -43,6 +45,11 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.standardised_noise)
+
+    def best_learning_rate(self, batch_size: float) -> np.ndarray:
+        """Natural log of the best learning rate at a batch size, in each draw."""
+        with jax.enable_x64(True):
+            return np.asarray(best_learning_rate(self.law, self.p, self.x, np.log(batch_size)))
 
     def take(self, rows: np.ndarray) -> "Part":
         """Some of the draws."""

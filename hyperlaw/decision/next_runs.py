@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.data.checks import MIN_LEARNING_RATES
-from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES, At
+from hyperlaw.data.outcomes import NATS
+from hyperlaw.data.sweep_shape import MIN_LEARNING_RATES
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES, At, with_unit
 from hyperlaw.decision.pareto_weights import pareto_weights
 from hyperlaw.decision.preposterior import (
     Outcomes,
@@ -24,7 +25,7 @@ from hyperlaw.decision.trusted import trusted
 from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.progress import track
-from hyperlaw.risk import CVaR, Mean, Risk
+from hyperlaw.risk import CVaR, Mean, Risk, as_risk
 from hyperlaw.streams import check_seed, generator
 
 OUTCOMES, DRAWS = 100, 2000
@@ -59,6 +60,8 @@ class NextRuns:
         cost of more runs is above this, stop.
     attitude
         The attitude to risk.
+    loss_unit
+        Unit of the loss.
     """
 
     table: pd.DataFrame
@@ -67,15 +70,17 @@ class NextRuns:
     risk: float
     value_of_perfect_information: float
     attitude: Risk
+    loss_unit: str = NATS
 
     @property
     def sentence(self) -> str:
         """What the runs would bring, in words."""
         last = self.table.iloc[-1]
         runs = "this run is" if len(self.table) == 1 else f"these {len(self.table)} runs are"
+        now = with_unit(f"{self.risk:.2g}", self.loss_unit)
         words = (
-            f"The choice now has {self.attitude} of {self.risk:.2g} nats; {runs} expected to lower it by "
-            f"{last['cumulated']:.2g}, and knowing the law exactly by {self.value_of_perfect_information:.2g}. "
+            f"The choice now has {self.attitude} of {now}; {runs} expected to lower it by {last['cumulated']:.2g}, and "
+            f"knowing the law exactly by {self.value_of_perfect_information:.2g}. "
             "The rest is the target's own deviation from the law, which only runs at the target show."
         )
         doubtful = int((self.table["untrusted"] > 0.1).sum())
@@ -108,7 +113,7 @@ def next_runs(
     *,
     candidates: pd.DataFrame | Mapping[str, Any],
     n: int,
-    risk: Risk,
+    risk: Risk | str,
     seed: int,
     cost: Cost = "compute",
     despite: str | None = None,
@@ -166,6 +171,7 @@ def next_runs(
     After the first run a candidate is evaluated anew only while its value in an earlier round could still win. That is
     exact where returns diminish.
     """
+    risk = as_risk(risk)
     if not isinstance(risk, Mean | CVaR):
         raise ValueError(f"next_runs weighs draws, under hl.Mean() or hl.CVaR(q) alone; received {risk!r}.")
     check_seed(seed)
@@ -214,6 +220,7 @@ def next_runs(
         risk=regrets.risk,
         value_of_perfect_information=max(regrets.risk - known_law, 0.0),
         attitude=risk,
+        loss_unit=fit.runs.loss_unit,
     )
 
 

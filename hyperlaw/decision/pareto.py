@@ -10,7 +10,7 @@ import xarray as xr
 
 from hyperlaw.data.optima import Optima
 from hyperlaw.intervals import ENDS, interval, interval_columns, intervals
-from hyperlaw.risk import Risk, choose
+from hyperlaw.risk import Risk, as_risk, choose
 
 POINTS = 40
 
@@ -139,7 +139,7 @@ class Pareto:
         with np.errstate(invalid="ignore"):
             return (across * up).sum(axis=1) / (across**2).sum(axis=1), x.mean(axis=1), y.mean(axis=1)
 
-    def recommend(self, *, risk: Risk, budget: float | None = None, performance: float | None = None) -> Setting:
+    def recommend(self, *, risk: Risk | str, budget: float | None = None, performance: float | None = None) -> Setting:
         """Choose a setting that a budget is best spent on, or that reaches a performance at the least cost.
 
         In every draw, what a ratio costs above the cheapest one for the same performance is its excess, as a share of
@@ -165,6 +165,7 @@ class Pareto:
             raise ValueError(f"pass either budget= or performance=; received {budget!r} and {performance!r}.")
         cost, reached, beyond = self._at_performance(performance) if budget is None else self._at_budget(budget)
         excess = cost / cost.min(axis=1, keepdims=True) - 1
+        risk = as_risk(risk)
         chosen, _ = choose(risk, excess)
         here = self.draws.isel(candidate=chosen)
         spent = cost[:, chosen] if budget is None else np.full_like(reached, budget)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import minimize
 
-from hyperlaw.data.vocabulary import HYPERPARAMETERS, At
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, with_unit
 from hyperlaw.decision.candidates import Priced
 from hyperlaw.decision.constraints import ROUNDING, Candidates, Constraint, OneOf, shortfalls
 from hyperlaw.risk import Risk, SlopedRisk
@@ -17,8 +17,11 @@ GAIN = 1e-5
 STILL = "The polish did not move: no setting between the candidates is better."
 
 
-def polished(priced: Priced, risk: Risk, subject_to: list[Constraint], at: At) -> tuple[Priced, str]:
-    """The candidates with the polished setting as the last, where it is better; and what was done, in words."""
+def polished(priced: Priced, risk: Risk, subject_to: list[Constraint], at: At, unit: str) -> tuple[Priced, str]:
+    """The candidates with the polished setting as the last, where it is better; and what was done, in words.
+
+    `unit` is that of the loss.
+    """
     held = {c.quantity for c in subject_to if isinstance(c, OneOf)}
     if priced.given:
         return priced, "Not polished: the candidates were given."
@@ -39,7 +42,8 @@ def polished(priced: Priced, risk: Risk, subject_to: list[Constraint], at: At) -
         return priced, STILL
     by = {name: found[name] / priced.setting[name] - 1 for name in HYPERPARAMETERS}
     moved = " and ".join(f"{name} by {share:+.2%}" for name, share in by.items() if abs(share) > 1e-6)
-    words = f"The polish moved the best candidate's {moved} and lowered its risk by {before - value[0]:.2g} nats."
+    lower = with_unit(f"{before - value[0]:.2g}", unit)
+    words = f"The polish moved the best candidate's {moved} and lowered its risk by {lower}."
     more = replace(
         priced,
         prices=priced.prices.and_one(one),

@@ -25,7 +25,7 @@ from hyperlaw.decision.trusted import trusted
 from hyperlaw.inference.cells import check_target, values_at
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval_columns, intervals
-from hyperlaw.risk import Risk, choose
+from hyperlaw.risk import Risk, as_risk, choose
 
 MULTIPLES = 2.0 ** np.arange(-4, 5)
 GRID = 200
@@ -69,7 +69,7 @@ def trade_off(
     price_of_step: float,
     price_of_example: float,
     batch_sizes: Sequence[float] | None = None,
-    risk: Risk,
+    risk: Risk | str,
     despite: str | None = None,
 ) -> TradeOff:
     """Choose a batch size for given prices of time and of compute.
@@ -101,6 +101,7 @@ def trade_off(
     RuntimeError
         When a check of the fit failed and no reason is given in `despite`.
     """
+    risk = as_risk(risk)
     task = _check(fit, at, price_of_step, price_of_example, batch_sizes)
     checks = trusted({fit.law.name: fit}, despite)
     draws = _draws(fit, dict(at) | {"task": task}, price_of_step / price_of_example)

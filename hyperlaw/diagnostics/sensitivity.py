@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, Row
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, Row, with_unit
 from hyperlaw.diagnostics.check import good_k
 from hyperlaw.diagnostics.power_scale import (
     DISAGREE,
@@ -25,7 +25,7 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import Prediction, predict
 from hyperlaw.inference.refit import refit
 from hyperlaw.progress import track
-from hyperlaw.risk import Risk, choose
+from hyperlaw.risk import Risk, as_risk, choose
 from hyperlaw.streams import check_seed, generator
 
 POWERS = (0.8, 1.25)
@@ -70,7 +70,7 @@ def sensitivity(
     *,
     quantity: Literal["decision", "parameters"] = "decision",
     at: At | None = None,
-    risk: Risk | None = None,
+    risk: Risk | str | None = None,
     seed: int | None = None,
 ) -> Sensitivity:
     """Ask whether the prior decides and, of a decision, whether one task or one scale does.
@@ -129,6 +129,7 @@ def sensitivity(
             f'quantity="decision" needs {missing}: a target such as {{"params": 7e9, "data": 1.4e12}} and a risk such '
             'as hl.CVaR(0.9). For the law alone, pass quantity="parameters".'
         )
+    risk = as_risk(risk)
     seed = check_seed(seed, 'quantity="decision" refits the law, so ')
     prediction = predict(fit, at)
     table = sensitivity_table(fit, _optimum(prediction))
@@ -247,7 +248,7 @@ def _setting_sentences(settings: pd.DataFrame, fit: Posterior) -> list[str]:
         row = settings.loc[change]
         return (
             f"by {row['octaves_learning_rate']:+.2f} octaves of learning rate and {row['octaves_batch_size']:+.2f} of "
-            f"batch size, adding {row['regret_added']:.2g} nats of mean regret"
+            f"batch size, adding {with_unit(f'{row["regret_added"]:.2g}', fit.runs.loss_unit)} of mean regret"
         )
 
     distance = settings[["octaves_learning_rate", "octaves_batch_size"]].abs().max(axis=1).dropna()

@@ -222,8 +222,7 @@ def check_target(posterior: Posterior, at: At) -> tuple[dict[str, Any], str | No
                 raise ValueError(f"at[{name!r}] must be {' or '.join(law.labels[name])}, received {value!r}.")
             target[name] = value
             continue
-        finite = isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
-        if not finite or (number(at, name) <= 0 and name not in law.linear):
-            raise ValueError(f"at[{name!r}] must be a finite number above zero, received {value!r}.")
         target[name] = number(at, name)
+        if not np.isfinite(target[name]) or (target[name] <= 0 and name not in law.linear):
+            raise ValueError(f"at[{name!r}] must be a finite number above zero, received {value!r}.")
     return target, task

@@ -108,7 +108,7 @@ class Posterior:
 
     def __repr__(self) -> str:
         chains, draws = self.shape
-        return f"{type(self).__name__} of {self.law.name}: {chains} chains x {draws} draws. {self.table!r}"
+        return f"{type(self).__name__} of {self.law.title}: {chains} chains x {draws} draws. {self.table!r}"
 
 
 def sample_posterior(
@@ -149,8 +149,10 @@ def provenance(
     priors = {name: to_json(prior) for name, prior in {**law.priors, **likelihood.priors}.items()}
     return {
         "law": law.name,
+        "over": json.dumps(law.over),
         "table": table.kind,
         "columns": json.dumps(list(table.frame.columns)),
+        "table_options": json.dumps(table.options),
         "pooling": json.dumps({**law.pooling, **likelihood.pooling}),
         "priors": json.dumps(priors),
         "options": json.dumps(likelihood.options),

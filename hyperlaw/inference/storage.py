@@ -53,7 +53,8 @@ def load(path: str | PathLike[str], laws: Sequence[type[Law]] = ()) -> Posterior
         raise ValueError(f"{path} is damaged: its runs are not those it was fitted to (digests differ).")
     priors = {key: from_json(text) for key, text in json.loads(tree.attrs["priors"]).items()}
     pooling = json.loads(tree.attrs["pooling"])
-    model = likelihood(known[name](), str(tree.attrs["table"]), priors=priors, pooling=pooling)
+    law = known[name](over=tuple(json.loads(tree.attrs.get("over", "[]"))))
+    model = likelihood(law, str(tree.attrs["table"]), priors=priors, pooling=pooling)
     model = replace(model, **json.loads(str(tree.attrs.get("options", "{}"))))
     absent = [p.name for p in model.parameter_list if p.name not in tree["posterior"]]
     if absent:

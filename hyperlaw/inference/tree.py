@@ -133,7 +133,10 @@ def table_of(tree: xr.DataTree) -> Table:
         values = constant[_column(name)].values
         columns[name] = values.astype(object) if values.dtype.kind in "UO" else values
     (row,) = constant.dims
-    return TABLES[str(tree.attrs["table"])](pd.DataFrame(columns, index=constant[row].values))
+    frame = pd.DataFrame(columns, index=constant[row].values)
+    options = json.loads(str(tree.attrs.get("table_options", "{}")))
+    lists = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return TABLES[str(tree.attrs["table"])](frame, **lists)
 
 
 def _column(name: str) -> str:

@@ -35,9 +35,11 @@ def identified(law: Law, table: Table) -> None:
     Raises
     ------
     ValueError
-        When a law over batch sizes is given a single one in every task, or a task holds several of its curves, or none
-        of a law's covariates varies.
+        When runs have a single scale, a law over batch sizes is given a single one in every task, a task holds several
+        of its curves, or none of a law's covariates varies.
     """
+    if table.kind == "runs":
+        _several_scales(law, table)
     ranges = _ratios(law, table)
     still = [name for name, ratio in ranges.items() if ratio <= 1]
     if law.needs_batch_size and "batch_size" in still:
@@ -53,6 +55,19 @@ def identified(law: Law, table: Table) -> None:
             f"{law.name} says how {' and '.join(law.predicts)} move with {', '.join(law.logged)}, none of which "
             "varies in this table: no exponent is known. Add rows at other values."
         )
+
+
+def _several_scales(law: Law, table: Table) -> None:
+    """Refuse runs of one scale: no law, but the best setting there."""
+    frame = table.frame
+    if frame.groupby("task")[list(law.covariates)].nunique().max().max() > 1:
+        return
+    only = ", ".join(f"{name} = {frame[name].iloc[0]:g}" for name in law.covariates)
+    by_batch = "" if frame.groupby("cell")["batch_size"].nunique().min() > 1 else "by_batch=True"
+    raise ValueError(
+        f"a single scale ({only}): there is nothing to extrapolate from. The best setting there, with its error, is "
+        f"runs.optima({by_batch}). Of a law, add runs at another scale."
+    )
 
 
 def _one_curve_a_task(law: Law, table: Table) -> None:

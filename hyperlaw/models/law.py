@@ -1,7 +1,8 @@
 """`Law`: a scaling law is a table of parameters, flags, and pure functions in logs. It knows no tables of runs."""
 
+import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, Self, TypeAlias
@@ -37,6 +38,9 @@ class Law(ABC):
     pooling
         By name of a parameter that is pooled over tasks: `"partial"` (the default: each task has its own value, drawn
         from a population), `"shared"` (one value for all tasks) or `"separate"` (each task's own, from the prior).
+    over
+        What it is stated over, `covariates` or one of `alternatives`. Left out, `hl.fit` takes the first of them that
+        the table has.
 
     Attributes
     ----------
@@ -47,12 +51,16 @@ class Law(ABC):
     covariates
         Names of what it predicts them from, besides the batch size. They enter as natural logs, minus a pivot;
         those in `linear` scaled to -1 to 1 over the table; those in `labels` as the position of the label.
+    alternatives
+        Other sets of covariates that it can be stated over, such as the width in place of the parameters.
     needs_batch_size
         Whether it is a curve over a batch size that must be given.
     has_critical_batch
         Whether it has `log_critical_batch`.
     own_parameters
         Its parameters.
+    further_parameters
+        Parameters that it has over other covariates alone; each is `informed_by` its own.
 
     Raises
     ------
@@ -64,17 +72,22 @@ class Law(ABC):
 
     priors: Mapping[str, Prior] = field(default_factory=dict)
     pooling: Mapping[str, str] = field(default_factory=dict)
+    over: tuple[str, ...] = ()
 
     tables: ClassVar[tuple[str, ...]]
     predicts: ClassVar[tuple[str, ...]]
     covariates: ClassVar[tuple[str, ...]]
     linear: ClassVar[tuple[str, ...]] = ()
     labels: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
     needs_batch_size: ClassVar[bool] = False
     has_critical_batch: ClassVar[bool] = False
     own_parameters: ClassVar[tuple[Parameter, ...]]
+    further_parameters: ClassVar[tuple[Parameter, ...]] = ()
 
     def __post_init__(self) -> None:
+        if self.over:
+            self._state_over(tuple(self.over))
         object.__setattr__(self, "priors", dict(self.priors))  # a copy: what is given may change later
         object.__setattr__(self, "pooling", dict(self.pooling))
         hint = (
@@ -82,10 +95,35 @@ class Law(ABC):
         )
         check_replacements(self.name, self.own_parameters, self.priors, self.pooling, hint)
 
+    def _state_over(self, over: tuple[str, ...]) -> None:
+        """Take other covariates, and the parameters that belong to them."""
+        choices = (type(self).covariates, *self.alternatives)
+        if over not in choices:
+            said = " or ".join(repr(choice) for choice in choices)
+            raise ValueError(f"{self.name} can be stated over {said}, received over={over!r}.")
+        absent = {name for choice in choices for name in choice} - set(over)
+        every = (*type(self).own_parameters, *self.further_parameters)
+        # Of this instance: covariates and parameters are those of the class for all others.
+        object.__setattr__(self, "over", over)
+        object.__setattr__(self, "covariates", over)
+        object.__setattr__(self, "own_parameters", tuple(p for p in every if not absent & set(p.informed_by)))
+
+    def on(self, columns: Collection[str]) -> Self:
+        """The same law over what a table has: over its first alternative of which there is every column."""
+        if self.over or set(self.covariates) <= set(columns):
+            return self
+        found = next((choice for choice in self.alternatives if set(choice) <= set(columns)), ())
+        return replace(self, over=found) if found else self
+
     @property
     def name(self) -> str:
         """Class name, as in `hl.laws`."""
         return type(self).__name__
+
+    @property
+    def title(self) -> str:
+        """Its name and, where that is not as usual, what it is stated over."""
+        return f"{self.name} over {' and '.join(self.over)}" if self.over else self.name
 
     @property
     def parameter_list(self) -> tuple[Parameter, ...]:
@@ -140,10 +178,10 @@ class Law(ABC):
         return isinstance(other, Law) and self.key == other.key
 
     @property
-    def key(self) -> tuple[type["Law"], tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]:
-        """Class, replaced priors as text, and pooling: equal for laws that are the same."""
+    def key(self) -> tuple[Any, ...]:
+        """Class, covariates, replaced priors as text, and pooling: equal for laws that are the same."""
         priors = sorted((name, to_json(prior)) for name, prior in self.priors.items())
-        return type(self), tuple(priors), tuple(sorted(self.pooling.items()))
+        return type(self), self.covariates, tuple(priors), tuple(sorted(self.pooling.items()))
 
     @property
     def bare(self) -> Self:
@@ -182,6 +220,56 @@ class ValueLaw(Law):
 
 
 LAWS: dict[str, type[Law]] = {}
+
+
+def as_law(law: object) -> Law:
+    """A law, also from its class or its name.
+
+    Raises
+    ------
+    ValueError
+        When no law has that name.
+    TypeError
+        When it is none of these.
+    """
+    if isinstance(law, Law):
+        return law
+    if isinstance(law, type) and issubclass(law, Law):
+        return law()
+    if isinstance(law, str):
+        named = {name.lower(): name for name in LAWS}
+        if law.lower() in named:
+            return LAWS[named[law.lower()]]()
+        near = difflib.get_close_matches(law.lower(), named, n=1)
+        guess = f" Did you mean {named[near[0]]!r}?" if near else ""
+        raise ValueError(f"there is no law {law!r}.{guess} The laws are: {', '.join(LAWS)}.")
+    raise TypeError(f"law must be a law such as hl.laws.StepLaw(), or its name; received {type(law).__name__}.")
+
+
+def lacks(law: Law, kind: str, columns: Collection[str]) -> None:
+    """Refuse a table without a column that the law needs.
+
+    Raises
+    ------
+    ValueError
+        In that case; the text names the laws that can be fitted to it.
+    """
+    needs = (*law.covariates, *(["batch_size"] if law.needs_batch_size else []))
+    missing = [name for name in needs if name not in columns]
+    if not missing:
+        return
+    others = [
+        name
+        for name, other in LAWS.items()
+        if kind in other.tables
+        and set(other().on(columns).covariates) <= set(columns)
+        and (not other.needs_batch_size or "batch_size" in columns)
+    ]
+    raise ValueError(
+        f"{law.title} needs {', '.join(missing)}, which this table does not have; its columns are "
+        f"{', '.join(columns)}. Name the column when making the table"
+        + (f", or fit {', '.join(others)}." if others else "; no law of hl.laws describes it as it is.")
+    )
 
 
 def register[L: type[Law]](law: L) -> L:

@@ -72,7 +72,7 @@ def _surface(figure: Figure, ax: Axes, choice: Decided) -> None:
         allowed = pairs.pivot(index="batch_size", columns="learning_rate", values="allowed").to_numpy()
         if not allowed.all():
             ax.contourf(grid.columns, grid.index, ~allowed, levels=[0.5, 1.5], colors="none", hatches=["//"])
-    figure.colorbar(shown, ax=ax, label=f"risk of regret (nats), {choice.risk}")
+    figure.colorbar(shown, ax=ax, label=f"risk of regret ({choice.fitted.loss_unit}), {choice.risk}")
     markers = {"recommended": "*", "runner_up": "s", "reuse_best": "X", "posterior_median": "P"}
     for name, row in choice.table.iterrows():
         ax.plot(row["learning_rate"], row["batch_size"], markers[name], ms=12 if name == "recommended" else 7, ls="",
@@ -94,7 +94,7 @@ def _cost(ax: Axes, choice: Decided) -> None:
     ax.fill_between(rates, low, high, color=BLUE, alpha=0.2, lw=0, label="90 %")
     ax.plot(rates, regret.mean(axis=0), color=BLUE, label="expected")
     ax.axvline(choice.setting["learning_rate"], color=ORANGE, ls="--", label="recommended")
-    ax.set(xscale="log", xlabel=AXIS["learning_rate"], ylabel="regret (nats)", ylim=(0, None))
+    ax.set(xscale="log", xlabel=AXIS["learning_rate"], ylabel=f"regret ({choice.fitted.loss_unit})", ylim=(0, None))
     ax.set_title(f"at batch size {batch:.3g}")
     ax.legend(loc="upper center", fontsize=8)
 

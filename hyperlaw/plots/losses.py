@@ -70,7 +70,7 @@ def losses(fit: Posterior | PriorPrediction, group: str = "posterior", cells: Se
     for ax in panels.flat[len(shown) :]:
         ax.remove()
     for ax in panels[:, 0]:
-        ax.set_ylabel("loss (nats)")
+        ax.set_ylabel(f"loss ({runs.loss_unit})")
     _legend(figure, colour, group)
     return figure
 

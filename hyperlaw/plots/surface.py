@@ -54,7 +54,9 @@ def surface(fit: Posterior, cell: int) -> Figure:
     close.set_title("around the best", fontsize=10)
     for axis in (whole.xaxis, whole.yaxis, close.xaxis, close.yaxis):
         log_ticks(axis)
-    bar = figure.colorbar(filled, ax=[whole, close], label="loss above the cell's lowest (nats), median", format="%g")
+    bar = figure.colorbar(
+        filled, ax=[whole, close], label=f"loss above the cell's lowest ({fit.runs.loss_unit}), median", format="%g"
+    )
     bar.ax.minorticks_off()
     figure.suptitle(cell_name(fit.runs, cell), fontsize=11)
     figure.legend(handles=_handles(), loc="outside lower center", ncols=4, fontsize=9, frameon=False)

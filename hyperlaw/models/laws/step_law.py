@@ -4,7 +4,8 @@
     eta*(N, D)       = eta_0 N^a_N D^a_D                          at the best batch size
     ln eta*(N, D, B) = ln eta*(N, D) + h v + (l - h)(ln 2 - softplus(-v)),   v = ln B - ln B*(N, D)
 
-The powers are those of Step Law (Li et al. 2025, arXiv 2503.04715): eta* = 1.79 N^-0.713 D^0.307 and
+Where a table has widths in place of parameters, or one of size and data alone, the powers are in what it has. The
+powers are those of Step Law (Li et al. 2025, arXiv 2503.04715): eta* = 1.79 N^-0.713 D^0.307 and
 B* = 0.58 D^0.571. The ridge has slope l in ln B far
 below the best batch size and slope h far above it.
 """
@@ -38,6 +39,7 @@ class StepLaw(OptimumLaw):
     """Best learning rate and batch size as power laws of parameters and data (arXiv 2503.04715)."""
 
     covariates = ("params", "data")
+    alternatives = (("width", "data"), ("params",), ("width",), ("data",))
     own_parameters = (
         BATCH_SIZE,
         Parameter(
@@ -59,13 +61,29 @@ class StepLaw(OptimumLaw):
         SMALL_BATCH,
         LARGE_BATCH,
     )  # fmt: skip
+    further_parameters = (
+        Parameter(
+            "exponent_width", "exponent of the best batch size with width", "", dist.Normal(0, 0.3),
+            "twice that with parameters, which grow as its square", group_sd=0.2, informed_by=("width",),
+        ),
+        Parameter(
+            "rate_exponent_width", "exponent of the best learning rate with width", "", dist.Normal(-0.5, 0.5),
+            "-1 in the standard parametrisation, 0 in the maximal-update one (2203.03466)", group_sd=0.2,
+            informed_by=("width",),
+        ),
+    )  # fmt: skip
 
     def log_batch_size(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the best batch size."""
-        return p["log_batch_size"] + p["exponent_params"] * x["params"] + p["exponent_data"] * x["data"]
+        log_batch_size = p["log_batch_size"]
+        for name in self.covariates:
+            log_batch_size = log_batch_size + p[f"exponent_{name}"] * x[name]
+        return log_batch_size
 
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
         ridge = broken_power(p["ridge_small_batch"], p["ridge_large_batch"], log_batch_size - self.log_batch_size(p, x))
-        at_best = p["log_learning_rate"] + p["rate_exponent_params"] * x["params"] + p["rate_exponent_data"] * x["data"]
-        return at_best + ridge
+        log_learning_rate = p["log_learning_rate"]
+        for name in self.covariates:
+            log_learning_rate = log_learning_rate + p[f"rate_exponent_{name}"] * x[name]
+        return log_learning_rate + ridge

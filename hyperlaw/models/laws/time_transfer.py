@@ -23,6 +23,7 @@ class TimeTransfer(OptimumLaw):
     """Best learning rate by the surge curve, whose peak moves with data (arXiv 2410.05838, 2405.14578)."""
 
     covariates = ("params", "data")
+    alternatives = (("width", "data"), ("data",))
     has_critical_batch = True
     own_parameters = (
         BATCH_SIZE,
@@ -51,6 +52,12 @@ class TimeTransfer(OptimumLaw):
             informed_by=("params",),
         ),
     )  # fmt: skip
+    further_parameters = (
+        Parameter(
+            "rate_exponent_width", "exponent of the peak learning rate with width", "", dist.Normal(0, 0.2),
+            "as with parameters, which grow as its square", group_sd=0.2, informed_by=("width",),
+        ),
+    )  # fmt: skip
 
     def log_batch_size(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the best batch size."""
@@ -62,5 +69,8 @@ class TimeTransfer(OptimumLaw):
 
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
-        peak = p["log_peak_rate"] + p["rate_exponent_data"] * x["data"] + p["rate_exponent_params"] * x["params"]
+        peak = p["log_peak_rate"] + p["rate_exponent_data"] * x["data"]
+        for name in self.covariates:
+            if name != "data":
+                peak = peak + p[f"rate_exponent_{name}"] * x[name]
         return peak - log_cosh(0.5 * (log_batch_size - self.log_critical_batch(p, x)))

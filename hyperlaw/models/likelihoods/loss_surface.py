@@ -19,7 +19,7 @@ import xarray as xr
 from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.intervals import interval_columns
-from hyperlaw.models.law import Numbers, OptimumLaw, Values
+from hyperlaw.models.law import Numbers, OptimumLaw, Values, lacks
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
 from hyperlaw.models.likelihoods.cell_deviations import sample_cells
 from hyperlaw.models.likelihoods.deviations import drift, half_centred, level_of
@@ -156,12 +156,7 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
     def design(self, table: Runs, observed: pd.Series | None = None) -> SurfaceDesign:
         """Arrays of runs: see `Likelihood.design`."""
         frame, cells = table.frame, table.cells
-        missing = [name for name in self.law.covariates if name not in table.scales]
-        if missing:
-            raise ValueError(
-                f"{self.law.name} needs {', '.join(missing)}, which these runs do not have; their scales are "
-                f"{', '.join(table.scales)}. Name the column when making the runs, or choose another law."
-            )
+        lacks(self.law, table.kind, frame.columns)
         seen = np.ones(len(frame), bool) if observed is None else observed.to_numpy(bool)
         pivot = self.pivot(cells.loc[frame.loc[seen, "cell"].unique()])
         places = _places(frame[seen])

@@ -27,7 +27,7 @@ import xarray as xr
 
 from hyperlaw.data.table import Table
 from hyperlaw.intervals import interval_columns
-from hyperlaw.models.law import Numbers, Values
+from hyperlaw.models.law import Numbers, Values, lacks
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
 from hyperlaw.models.likelihoods.censored_student_t import CensoredStudentT, standard_noise
 from hyperlaw.models.likelihoods.deviations import (
@@ -140,6 +140,7 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
         """Arrays of measured values: see `Likelihood.design`."""
         frame, quantities = table.frame, self.quantities(table)
         seen = np.ones(len(frame), bool) if observed is None else observed.to_numpy(bool)
+        lacks(self.law, table.kind, frame.columns)
         self._check(frame, frame[seen])
         pivot = self.pivot(frame[seen])
         columns = {name: rows.set_index("row") for name, rows in table.points().groupby("quantity")}
@@ -173,15 +174,8 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
         )
 
     def _check(self, frame: pd.DataFrame, seen: pd.DataFrame) -> None:
-        """Refuse a table that lacks a column of the law, or holds what its functions cannot take."""
+        """Refuse a table that holds what the functions of the law cannot take."""
         law = self.law
-        needs = [*law.covariates, *(["batch_size"] if law.needs_batch_size else [])]
-        missing = [name for name in needs if name not in frame]
-        if missing:
-            raise ValueError(
-                f"{law.name} needs {', '.join(missing)}, which this table does not have; its columns are "
-                f"{', '.join(frame.columns)}. Name the column when making the table, or choose another law."
-            )
         for name in law.logged:
             low = float(seen[name].min())
             if low <= 0:

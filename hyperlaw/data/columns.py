@@ -1,0 +1,163 @@
+"""`read`: the named columns of a table, under the package's own words."""
+
+import difflib
+import itertools
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from os import PathLike
+from typing import TypeAlias
+
+import pandas as pd
+
+from hyperlaw.data import checks
+from hyperlaw.data.files import read_file
+from hyperlaw.data.vocabulary import COUNTS
+
+# What a reader takes: a DataFrame (of pandas, or of a library that makes one), a dict of lists, a list of dicts, or
+# the path of a file.
+Tabular: TypeAlias = (
+    pd.DataFrame | Mapping[str, Sequence[object]] | Sequence[Mapping[str, object]] | str | PathLike[str]
+)
+# The name of a column, or the value of every row.
+Column: TypeAlias = str | float
+LISTED = 20
+# What people call a column, beside the package's word for it: a hint in a refusal, never a guess.
+ALSO = {
+    "learning_rate": ("lr", "peak_lr", "max_lr", "eta", "learning rate"),
+    "batch_size": ("bs", "batch", "B", "global_batch_size", "train_batch_size"),
+    "loss": ("val_loss", "final_loss", "eval_loss", "smooth loss", "train_loss", "bpb"),
+    "data": ("tokens", "D", "samples", "examples", "n_tokens"),
+    "params": ("N", "n_params", "parameters", "num_params", "model_size"),
+    "performance": ("return", "episodic_return", "reward", "score"),
+}
+LABELS = ("task", "state", "run", "optimizer")
+
+
+def as_frame(table: Tabular) -> pd.DataFrame:
+    """The table as a pandas DataFrame.
+
+    Raises
+    ------
+    TypeError
+        When it is no table and no path.
+    FileNotFoundError, ValueError
+        When there is no such file, or it cannot be read.
+    """
+    if isinstance(table, pd.DataFrame):
+        return table
+    if isinstance(table, str | PathLike):
+        return read_file(table)
+    if hasattr(table, "to_pandas"):  # Polars, Arrow, xarray
+        return pd.DataFrame(table.to_pandas())
+    if isinstance(table, Mapping) or (isinstance(table, list) and all(isinstance(row, Mapping) for row in table)):
+        return pd.DataFrame(table)
+    raise TypeError(
+        f"a table must be a DataFrame, a dict of lists, a list of dicts or the path of a file, received "
+        f"{type(table).__name__}."
+    )
+
+
+def read(
+    frame: pd.DataFrame, required: Mapping[str, Column], optional: Mapping[str, Column | None]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The named columns under the package's own words, with `task` filled in.
+
+    Parameters
+    ----------
+    frame
+        The source. Not changed.
+    required, optional
+        Word, and the column that holds it or the value of every row; an optional one that is None is looked for under
+        its own name.
+
+    Returns
+    -------
+    tuple
+        The table, with the source's index where that is unique; and each word's column.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When there are no rows, a column is missing or has two meanings, or what is named is no column.
+    """
+    if len(frame) == 0:
+        raise ValueError("the table has no rows: one row at least is needed.")
+    named = dict(required) | {word: column for word, column in optional.items() if column is not None}
+    constants = {word: float(value) for word, value in named.items() if _is_number(value)}
+    found = {word: _name(word, column, frame) for word, column in named.items() if word not in constants}
+    found |= {word: word for word, column in optional.items() if column is None and word in frame}
+    columns_exist(frame, found)
+    plain = frame.index.is_unique and frame.index.nlevels == 1
+    table = frame[list(found.values())].set_axis(list(found), axis=1)
+    table = table.rename_axis(index=None) if plain else table.reset_index(drop=True)
+    table = table.assign(**constants)
+    table["task"] = checks.labels(table["task"], found["task"]) if "task" in table else "all"
+    return table, found | {word: word for word in constants}
+
+
+def others(frame: pd.DataFrame, found: Mapping[str, str], table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the source that no word was given to, for the rows of `table`."""
+    rest = frame[[column for column in frame.columns if column not in found.values()]]
+    return rest if rest.index.equals(table.index) else rest.reset_index(drop=True)
+
+
+def positive(table: pd.DataFrame, found: Mapping[str, str], words: Sequence[str]) -> None:
+    """Turn the columns `words` that the table has into finite numbers above zero, in place."""
+    for word in words:
+        if word in table:
+            table[word] = checks.positive_numbers(table[word], found[word], counts=word in COUNTS)
+
+
+def columns_exist(frame: pd.DataFrame, named: Mapping[str, str]) -> None:
+    """Every named column is in the table once, and has one meaning."""
+    have = list(frame.columns)
+    for word, column in named.items():
+        if column not in have:
+            raise ValueError(f"{word}: there is no column {column!r}.{_hint(word, column, frame)} {listed(have)}")
+        if have.count(column) > 1:
+            raise ValueError(f"{word}: the table has {have.count(column)} columns named {column!r}. Keep one of them.")
+    for word, other in itertools.combinations(named, 2):
+        if named[word] == named[other]:
+            raise ValueError(f"column {named[word]!r} was named for both {word} and {other}. Give each its own column.")
+
+
+def listed(columns: Sequence[object]) -> str:
+    """The columns as a sentence, the first 20 of them."""
+    more = f", and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
+    return f"The columns are: {', '.join(map(str, columns[:LISTED]))}{more}."
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _name(word: str, column: object, frame: pd.DataFrame) -> str:
+    """The name of a column, refused where it is a column itself or no name."""
+    if isinstance(column, str | tuple) or (isinstance(column, int) and column in frame):
+        return column  # type: ignore[return-value]
+    number = " or one number for every row" if word in (*COUNTS, "learning_rate", "utd") else ""
+    raise TypeError(
+        f"{word} must be the name of a column{number}, received {type(column).__name__}. To use values that are not in "
+        f"the table yet, add them: df[{word!r}] = ..."
+    )
+
+
+def _hint(word: str, column: str, frame: pd.DataFrame) -> str:
+    """What may have been meant: another column of the kind that is needed, or a number for every row."""
+    fit = [str(c) for c in frame.columns if word in LABELS or checks.mostly_numbers(frame[c])]
+    known = [name for name in (word, *ALSO.get(word, ())) if name in fit]
+    near = known or difflib.get_close_matches(str(column), fit, n=1, cutoff=0.4)
+    # A name that holds the one asked for and others beside it was not taken apart: one long line, or a wide table.
+    within = [str(c) for c in frame.columns if str(column) in str(c) and str(c) != column]
+    if not known and within and " - " in within[0]:
+        first = str(frame.columns[0])
+        return (
+            f" {len(within)} columns hold it, such as {within[0]!r}: a wide table, a column for each run. Melt it into "
+            f"one row a logged point, df.melt({first!r}, var_name='run', value_name={str(column)!r}), and make a "
+            "column of each setting from the name of the run, such as df['run'].str.extract(r'utd([0-9]+)')."
+        )
+    if near:
+        return f" Did you mean {near[0]!r}?"
+    if word in COUNTS:
+        return f" If it was the same in every run, give the number: {word}=..."
+    return ""

@@ -1,0 +1,411 @@
+"""Tables as people have them: each kind is read right, or refused with what to do."""
+
+import gzip
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hyperlaw as hl
+from hyperlaw.data.files import read_file
+
+NAMES = {"learning_rate": "lr", "batch_size": "bs", "data": "tokens", "params": "N"}
+
+
+def sweep(sizes=(2e7, 8e7), horizons=(4e8, 16e8), batches=(64 * 2048, 256 * 2048), rates=5):
+    """A sweep whose best learning rate lies inside its grid."""
+    rows = [
+        {
+            "N": n, "tokens": d, "bs": b, "lr": 1e-3 * 2.0**r,
+            "loss": 3 - 0.1 * np.log(n / 2e7) - 0.1 * np.log(d / 4e8) + 0.02 * (r - (rates - 1) / 2) ** 2,
+        }
+        for n in sizes for d in horizons for b in batches for r in range(rates)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def read(frame, **words):
+    return hl.Runs.from_frame(frame, **{**NAMES, **words})
+
+
+def said(error):
+    """A pattern that matches this text."""
+    return re.escape(error)
+
+
+class TestColumns:
+    def test_what_is_the_same_in_every_run_is_a_number(self):
+        frame = sweep(batches=(8192.0,))
+        runs = read(frame.drop(columns="bs"), batch_size=8192)
+        pd.testing.assert_frame_equal(runs.frame, read(frame).frame)
+
+    def test_a_series_is_no_name(self):
+        frame = sweep()
+        text = "batch_size must be the name of a column or one number for every row, received Series."
+        with pytest.raises(TypeError, match=said(text)):
+            read(frame, batch_size=frame["bs"])
+
+    def test_an_absent_count_may_be_a_number(self):
+        text = "batch_size: there is no column 'bs'. If it was the same in every run, give the number: batch_size=..."
+        with pytest.raises(ValueError, match=said(text)):
+            read(sweep().drop(columns="bs").assign(State="finished"))
+
+    def test_text_is_never_suggested_for_a_number(self):
+        frame = sweep().rename(columns={"bs": "train_batch_size"}).assign(batch_sizes="large")
+        with pytest.raises(ValueError, match="Did you mean 'train_batch_size'"):
+            read(frame, batch_size="batch_size")
+
+    def test_at_most_twenty_columns_are_listed(self):
+        frame = sweep().assign(**{f"metric_{i}": 0.0 for i in range(40)})
+        with pytest.raises(ValueError, match=r"metric_14, and 25 more\.$"):
+            read(frame, params="zzz")
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [("7B", 7e9), ("1.4T", 1.4e12), ("32k", 32e3), ("20 M", 20e6), ("1,000,000", 1e6), ("1e9", 1e9), (" 5 ", 5.0)],
+    )
+    def test_counts_are_read_as_people_write_them(self, text, value):
+        frame = sweep(sizes=(1.0, 1e15)).replace({"N": {1.0: text, 1e15: "1e15"}})
+        assert sorted(set(read(frame.astype({"N": object})).frame["params"])) == sorted({value, 1e15})
+
+    def test_rates_and_losses_may_be_text(self):
+        frame = sweep()
+        text = frame.assign(lr=frame["lr"].astype(str), loss=frame["loss"].astype(str))
+        text.loc[4, "loss"] = "NaN"
+        runs = read(text)
+        assert runs.frame["diverged"].tolist() == [i == 4 for i in range(len(frame))]
+        np.testing.assert_array_equal(runs.frame["learning_rate"], frame["lr"])
+
+    @pytest.mark.parametrize(
+        ("values", "kind"),
+        [
+            (pd.Timestamp("2026-01-01"), "dates"),
+            (1e-3 + 0j, "complex numbers"),
+            (True, "true or false"),
+            (b"1e-3", "bytes"),
+            (pd.Timedelta(1, "s"), "durations"),
+        ],
+    )
+    def test_what_is_no_number_is_refused(self, values, kind):
+        with pytest.raises(ValueError, match=f"column 'lr' must hold numbers, but holds {kind} in"):
+            read(sweep().assign(lr=values))
+
+    @pytest.mark.parametrize("dtype", ["Float64", "category", "float64[pyarrow]", "object", "string"])
+    def test_every_kind_of_column_is_read(self, dtype):
+        frame = sweep()
+        runs = read(frame.astype({"lr": dtype, "loss": dtype}))
+        np.testing.assert_allclose(runs.frame["loss"], frame["loss"])
+
+    @pytest.mark.parametrize("index", ["labels", "dates", "several levels", "repeated"])
+    def test_every_index_will_do(self, index):
+        frame = sweep()
+        kinds = {
+            "labels": [f"run {i}" for i in range(len(frame))],
+            "dates": pd.date_range("2026-01-01", periods=len(frame)),
+            "several levels": pd.MultiIndex.from_arrays([frame["lr"], range(len(frame))]),
+            "repeated": [0] * len(frame),
+        }
+        runs = read(frame.set_index(pd.Index(kinds[index])))
+        np.testing.assert_array_equal(runs.frame.to_numpy(), read(frame).frame.to_numpy())
+
+    @pytest.mark.parametrize("kind", ["list", "dict"])
+    def test_tables_of_plain_python(self, kind):
+        frame = sweep()
+        table = frame.to_dict("records" if kind == "list" else "list")
+        pd.testing.assert_frame_equal(read(table).frame, read(frame).frame)
+
+    def test_no_table_is_refused(self):
+        with pytest.raises(
+            TypeError, match="a table must be a DataFrame, a dict of lists, a list of dicts or the path"
+        ):
+            read(3)
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda f, p: f.to_csv(p, index=False),
+            lambda f, p: f.to_csv(p, index=False, sep=";", decimal=","),
+            lambda f, p: f.to_csv(p, index=False, sep=";"),
+            lambda f, p: f.to_csv(p, index=False, sep="\t", encoding="utf-8-sig"),
+            lambda f, p: f.to_csv(p, index=False, sep="|"),
+            lambda f, p: f.to_csv(p, index=False, encoding="utf-16"),
+            lambda f, p: f.to_json(p, orient="records", lines=True, double_precision=15),
+            lambda f, p: f.to_json(p, orient="records", double_precision=15),
+            lambda f, p: f.to_json(p, orient="columns", double_precision=15),
+            lambda f, p: f.to_parquet(p),
+            lambda f, p: p.write_bytes(gzip.compress(f.to_csv(index=False).encode())),
+        ],
+    )
+    def test_content_decides_and_not_the_name(self, write, tmp_path):
+        frame = sweep()
+        write(frame, tmp_path / "runs.data")
+        found = read_file(tmp_path / "runs.data")
+        np.testing.assert_allclose(found[frame.columns].to_numpy(float), frame.to_numpy(float))
+
+    def test_nested_names_become_columns_with_dots(self, tmp_path):
+        (tmp_path / "runs.jsonl").write_text('{"loss": 2.5, "optimizer": {"lr": 0.001}}\n')
+        assert read_file(tmp_path / "runs.jsonl").columns.tolist() == ["loss", "optimizer.lr"]
+
+    def test_refused(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match="there is no file"):
+            read_file(tmp_path / "none.csv")
+        (tmp_path / "empty.csv").write_text("\n")
+        with pytest.raises(ValueError, match="is empty: a line of column names and one row at least"):
+            read_file(tmp_path / "empty.csv")
+        (tmp_path / "half.json").write_text('{"loss": 2.5')
+        with pytest.raises(ValueError, match="looks like JSON, but cannot be read as such"):
+            read_file(tmp_path / "half.json")
+        (tmp_path / "binary").write_bytes(bytes([0x89, 0xFF, 0xFE, 0x00]))
+        with pytest.raises(ValueError, match="is neither Parquet nor text in UTF-8"):
+            read_file(tmp_path / "binary")
+
+    @pytest.mark.parametrize("kind", [hl.Runs, hl.Optima, hl.Curves, hl.Crossings, hl.StepsToLoss])
+    def test_every_table_reads_files(self, kind, tmp_path):
+        (tmp_path / "other.csv").write_text("a;b\n1;2\n")
+        for read_from in (kind.from_csv, kind.from_parquet):
+            with pytest.raises(ValueError, match=r"The columns are: a, b\.|estimated must name"):
+                read_from(tmp_path / "other.csv")
+
+    def test_a_wide_table_is_refused_with_the_line_that_melts_it(self):
+        wide = pd.DataFrame(
+            {"Step": [0, 1], "sac_utd1__0 - return": [1.0, 2.0], "sac_utd1__0 - return__MIN": [1.0, 2.0]}
+        )
+        with pytest.raises(ValueError, match=said("df.melt('Step', var_name='run', value_name='return')")):
+            hl.Curves.from_frame(wide, data="Step", performance="return")
+
+
+class TestOutcomes:
+    def test_runs_that_did_not_finish_are_left_out_and_counted(self):
+        frame = sweep().assign(State="finished")
+        more = frame.head(3).assign(State=["running", "crashed", "Preempted"], tokens=[np.nan, 4e8, 4e8], lr=0.5)
+        runs = read(pd.concat([frame, more], ignore_index=True))
+        assert len(runs) == len(frame)
+        assert runs.notes == ("1 left out: running", "1 left out: crashed", "1 left out: preempted")
+        assert "1 left out: crashed" in repr(runs)
+
+    def test_a_state_decides_what_a_missing_loss_means(self):
+        frame = sweep().assign(status="finished")
+        frame.loc[[3, 4], "loss"] = np.nan
+        frame.loc[3, "status"] = "killed"
+        runs = read(frame, state="status")
+        assert runs.frame.index[runs.frame["diverged"]].tolist() == [4]
+        assert 3 not in runs.frame.index
+
+    def test_an_infinite_loss_diverged_whatever_its_state(self):
+        frame = sweep().assign(state="finished")
+        frame.loc[4, ["loss", "state"]] = [np.inf, "failed"]
+        assert read(frame).frame["diverged"].sum() == 1
+
+    def test_unknown_states_are_refused(self):
+        with pytest.raises(ValueError, match=said("column 'State' holds the state of each run, but 'great' is none.")):
+            read(sweep().assign(State="great"))
+        with pytest.raises(ValueError, match="no run finished: column 'State' holds running alone"):
+            read(sweep().assign(State="running"))
+
+    def test_a_loss_lost_below_rates_that_finished_is_no_divergence(self):
+        frame = sweep()
+        frame.loc[[1, 4], "loss"] = np.nan  # the second and the highest learning rate of one batch size
+        runs = read(frame)
+        assert runs.frame.index[runs.frame["diverged"]].tolist() == [4]
+        assert runs.notes[0].startswith(
+            "1 left out: no loss though higher learning rates finished, so not diverged (rows 1;"
+        )
+        assert read(frame.assign(diverged=frame["loss"].isna())).frame["diverged"].sum() == 2
+
+    def test_a_loss_of_no_model_diverged(self):
+        frame = sweep()
+        frame.loc[4, "loss"] = 1e4
+        runs = read(frame)
+        assert runs.frame.index[runs.frame["diverged"]].tolist() == [4]
+        assert runs.notes == ("1 taken as diverged: a loss above 57.6, 20 times the middle loss",)
+        frame.loc[4, "loss"] = 11.5
+        assert read(frame, untrained_loss=10.8).frame["diverged"].sum() == 1
+        assert read(frame).frame["diverged"].sum() == 0
+        with pytest.raises(ValueError, match="untrained_loss must be a finite loss above zero, received -1"):
+            read(frame, untrained_loss=-1)
+
+    def test_a_bad_loss_at_a_low_rate_is_no_divergence(self):
+        frame = sweep()
+        frame.loc[0, "loss"] = 100.0
+        assert read(frame).frame["diverged"].sum() == 0
+
+
+class TestLosses:
+    @pytest.mark.parametrize("name", ["Accuracy", "val/acc", "episodic_return", "reward", "valScore", "top1 %"])
+    def test_what_is_better_when_higher_is_refused(self, name):
+        with pytest.raises(ValueError, match=said(f"loss: column {name!r} looks like a ")):
+            read(sweep().rename(columns={"loss": name}), loss=name)
+
+    def test_percentages_are_refused(self):
+        frame = sweep()
+        with pytest.raises(ValueError, match="looks like a percentage"):
+            read(frame.assign(loss=(10 * frame["loss"]).map("{:.2f}%".format)))
+
+    @pytest.mark.parametrize("name", ["loss", "accuracy_loss", "error rate", "facc", "score_error"])
+    def test_losses_of_other_names_are_read(self, name):
+        assert len(read(sweep().rename(columns={"loss": name}), loss=name)) == 40
+
+    def test_a_loss_that_is_highest_in_the_middle_is_refused(self):
+        frame = sweep()
+        text = (
+            "the loss is highest in the middle of the learning rates and lowest at their ends in 8 of 8 series of runs"
+        )
+        with pytest.raises(ValueError, match=said(text)):
+            read(frame.assign(loss=4 - frame["loss"]))
+
+    def test_perplexity_becomes_nats(self):
+        frame = sweep()
+        runs = read(frame.assign(loss=np.exp(frame["loss"])), loss_unit="perplexity")
+        np.testing.assert_allclose(runs.frame["loss"], frame["loss"])
+        assert runs.loss_unit == "nats"
+        with pytest.raises(ValueError, match="loss_unit='perplexity', but column 'loss' is below 1"):
+            read(frame.assign(loss=frame["loss"] / 10), loss_unit="perplexity")
+
+    def test_other_units_are_kept(self):
+        runs = read(sweep(), loss_unit="bits per byte")
+        assert runs.loss_unit == "bits per byte"
+        assert "loss in bits per byte" in repr(runs)
+        assert runs.where(runs.frame["params"] > 0).loss_unit == "bits per byte"
+        with pytest.raises(ValueError, match="loss_unit must say in what unit the loss is"):
+            read(sweep(), loss_unit="")
+
+
+class TestScales:
+    def test_data_that_differ_by_rounding_are_one_scale(self):
+        frame = sweep(batches=(1e5, 3e5))
+        whole = frame.assign(tokens=np.floor(frame["tokens"] / frame["bs"]) * frame["bs"])
+        runs = read(whole)
+        assert whole["tokens"].nunique() > 2
+        assert len(runs.cells) == 4
+        assert runs.notes[0].startswith(
+            "data that differ by rounding to whole steps are one scale: 3.999e+08 to 4e+08 as"
+        )
+
+    def test_horizons_a_step_apart_of_one_run_stay(self):
+        frame = sweep(horizons=(4e5, 8e5), batches=(1e5, 2e5))
+        assert len(read(frame).cells) == 4
+
+    def test_steps_are_multiplied(self):
+        frame = sweep()
+        steps = read(frame.assign(n=frame["tokens"] / frame["bs"]), data=None, steps="n")
+        np.testing.assert_allclose(steps.frame["data"], frame["tokens"])
+        with pytest.raises(ValueError, match=r"pass data= or steps=, not both"):
+            read(frame, steps="bs")
+
+    @pytest.mark.parametrize("name", ["train/global_step", "steps", "iterations"])
+    def test_steps_are_no_data(self, name):
+        with pytest.raises(
+            ValueError, match=said(f"data: column {name!r} (4e+08 to 1.6e+09) looks like optimizer steps")
+        ):
+            read(sweep().rename(columns={"tokens": name}), data=name)
+
+    def test_equal_steps_part_the_batch_sizes(self):
+        frame = sweep(horizons=(1.0,), batches=(1e5, 2e5, 4e5))
+        with pytest.raises(ValueError, match="every run made about 5e\\+03 steps, so that its data follows from its"):
+            read(frame.assign(tokens=5000 * frame["bs"]))
+
+    def test_sequences_beside_tokens_in_one_column_are_refused(self):
+        frame = sweep()
+        frame.loc[frame["N"] > 3e7, "bs"] /= 2048
+        with pytest.raises(ValueError, match="some look like sequences, some like tokens"):
+            read(frame)
+
+    def test_rates_tied_to_batches_are_refused(self):
+        frame = sweep(batches=(1e5, 2e5, 4e5), rates=1)
+        tied = frame.assign(lr=1e-3 * np.sqrt(frame["bs"] / 1e5))
+        with pytest.raises(ValueError, match="within every cell learning rate and batch size move together"):
+            read(tied)
+
+    def test_cells_of_unfinished_runs_are_told(self):
+        frame = sweep()
+        more = frame.head(2).assign(tokens=3e8)
+        text = "Others of its size saw more data, so the runs there (rows 40, 41) may not have finished"
+        with pytest.raises(ValueError, match=said(text)):
+            read(pd.concat([frame, more], ignore_index=True))
+
+    def test_a_third_hyperparameter_is_named(self):
+        frame = pd.concat([sweep().assign(beta2=b, loss=lambda f, b=b: f["loss"] + b) for b in (0.9, 0.95)])
+        frame = frame.assign(run_name=[f"run {i}" for i in range(len(frame))])
+        with pytest.raises(
+            ValueError, match=said("They differ in 'beta2', 'run_name'. If that is a hyperparameter, pass")
+        ):
+            read(frame)
+        best = read(frame, tune_over=["beta2"])
+        np.testing.assert_allclose(best.frame["loss"], sweep()["loss"] + 0.9)
+        assert best.notes[0].startswith("40 left out: of each setting the best over beta2 is kept")
+        with pytest.raises(ValueError, match=said("tune_over must list columns that nothing else is read from")):
+            read(frame, tune_over=["beta3"])
+
+
+class TestOneScale:
+    def test_runs_of_one_scale_have_optima_and_no_law(self):
+        runs = read(sweep(sizes=(2e7,), horizons=(4e8,)))
+        assert len(runs.optima()) == 1
+        text = "a single scale (params = 2e+07, data = 4e+08): there is nothing to extrapolate from. The best setting"
+        with pytest.raises(ValueError, match=said(text)):
+            hl.fit(hl.laws.StepLaw(), runs, seed=0)
+
+    def test_runs_without_any_scale(self):
+        frame = sweep(sizes=(2e7,), horizons=(4e8,), batches=(1e5,)).drop(columns=["N", "tokens"])
+        runs = hl.Runs.from_frame(frame, learning_rate="lr", batch_size="bs")
+        assert len(runs.optima(by_batch=True)) == 1
+        with pytest.raises(ValueError, match=said("StepLaw needs params, data, which this table does not have")):
+            hl.fit(hl.laws.StepLaw(), runs, seed=0)
+
+
+class TestWhatIsTypedFirst:
+    def test_a_frame_is_no_table(self):
+        with pytest.raises(TypeError, match=said("received DataFrame. Make one first: runs = hl.Runs.from_frame(df,")):
+            hl.fit(hl.laws.StepLaw(), sweep(), seed=0)
+
+    def test_laws_by_class_and_name(self):
+        runs = read(sweep())
+        for law in (hl.laws.StepLaw, "StepLaw", "steplaw"):
+            assert hl.likelihood(law, runs).law == hl.laws.StepLaw()
+        with pytest.raises(ValueError, match=said("there is no law 'StepsLaw'. Did you mean 'StepLaw'?")):
+            hl.likelihood("StepsLaw", runs)
+        with pytest.raises(
+            TypeError, match=r"law must be a law such as hl\.laws\.StepLaw\(\), or its name; received int"
+        ):
+            hl.likelihood(3, runs)
+
+
+class TestLawsOverOtherScales:
+    @pytest.mark.parametrize(
+        ("scales", "over"),
+        [({"N": "params"}, ("params",)), ({"N": "width"}, ("width",)), ({"tokens": "data"}, ("data",)),
+         ({"N": "width", "tokens": "data"}, ("width", "data"))],
+    )  # fmt: skip
+    def test_step_law_is_stated_over_what_there_is(self, scales, over):
+        frame = sweep(
+            horizons=(4e8, 16e8) if "tokens" in scales else (4e8,), sizes=(2e7, 8e7) if "N" in scales else (2e7,)
+        )
+        columns = {word: column for column, word in scales.items()}
+        runs = hl.Runs.from_frame(frame[[*scales, "lr", "bs", "loss"]], learning_rate="lr", batch_size="bs", **columns)
+        model = hl.likelihood(hl.laws.StepLaw(), runs)
+        assert model.law.covariates == over
+        assert {f"rate_exponent_{name}" for name in over} <= set(model.parameters.index)
+        assert not {p for p in model.parameters.index if p.endswith("_params")} or "params" in over
+
+    def test_another_set_is_refused(self):
+        text = "can be stated over ('params', 'data') or ('width', 'data') or ('data',), received over=('utd',)"
+        with pytest.raises(ValueError, match=said(text)):
+            hl.laws.TimeTransfer(over=("utd",))
+
+    def test_a_refusal_names_laws_that_there_are(self):
+        runs = read(sweep(horizons=(4e8,)), data=None)
+        runs = hl.Runs.from_frame(runs.frame.drop(columns=["cell", "data"], errors="ignore"), batch_unit=1)
+        with pytest.raises(ValueError, match=r"ComputeLaw needs data, .*, or fit StepLaw\."):
+            hl.fit(hl.laws.ComputeLaw(), runs, seed=0)
+
+
+def test_points_without_an_evaluation_are_left_out():
+    points = pd.DataFrame({"data": [1.0, 2, 3, 4], "performance": [0.0, np.nan, "", 5.0], "seed": 0})
+    curves = hl.Curves.from_frame(points, utd=1)
+    assert len(curves) == 2
+    assert curves.notes == ("2 rows left out: no performance was logged there",)
+    with pytest.raises(ValueError, match="column 'performance' is empty in every row: no point was evaluated"):
+        hl.Curves.from_frame(points.assign(performance=np.nan), utd=1)
