@@ -80,9 +80,9 @@ def merged_data(table: pd.DataFrame, scales: list[str], notes: list[str]) -> pd.
     """The data of each run, with horizons that differ by rounding to whole steps made one. Notes what was merged.
 
     Runs of one size whose data differ by no more than a step of the largest batch (and by a tenth at most) get the
-    middle one of their values. Where a column says which rows are one run, its readings are left as they are.
+    middle one of their values. Where several rows are one run, its readings are left as they are.
     """
-    if "run" in table:
+    if "run" in table and table["run"].duplicated().any():
         return table["data"]
     merged, said = table["data"].copy(), []
     for _, rows in table.groupby(["task", *(name for name in scales if name != "data")]):
@@ -91,7 +91,7 @@ def merged_data(table: pd.DataFrame, scales: list[str], notes: list[str]) -> pd.
         gap, ratio = np.diff(data), data[1:] / data[:-1]
         apart = (gap > np.maximum(batch[1:], batch[:-1]) * (1 + 1e-9)) | (ratio > NEAR)
         for group in np.split(np.arange(len(data)), np.flatnonzero(apart) + 1):
-            if data[group[0]] < data[group[-1]]:
+            if data[group[0]] < data[group[-1]] <= NEAR * data[group[0]]:
                 middle = float(np.median(data[group]))
                 merged.loc[ordered.index[group]] = middle
                 said.append(f"{data[group[0]]:.6g} to {data[group[-1]]:.6g} as {middle:.6g}")
