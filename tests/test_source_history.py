@@ -35,7 +35,18 @@ def test_one_row_a_run():
 
 def test_one_row_a_point_joins_metrics_by_step():
     table = read(history=["loss", "tokens"])
-    assert list(table) == ["run", "run_name", "state", "step", "loss", "tokens", "lr", "opt.name", "opt.betas", "nesterov"]
+    assert list(table) == [
+        "run",
+        "run_name",
+        "state",
+        "step",
+        "loss",
+        "tokens",
+        "lr",
+        "opt.name",
+        "opt.betas",
+        "nesterov",
+    ]
     assert table["run"].tolist() == ["a", "a", "b", "b"]
     assert table["step"].tolist() == [0, 10, 0, 10]
     assert table["step"].dtype == "int64"
@@ -69,11 +80,13 @@ def test_where(where, names):
 
 
 def test_where_names_what_is_there():
-    with pytest.raises(ValueError, match=r"there is no column 'optimizer'. Runs are described by: run, run_name, state"):
+    with pytest.raises(
+        ValueError, match=r"there is no column 'optimizer'. Runs are described by: run, run_name, state"
+    ):
         read(where={"optimizer": "adam"})
     with pytest.raises(ValueError, match=r"no run is left with state 'Finished'. There it is: finished, crashed\."):
         read(where={"state": "Finished"})
-    with pytest.raises(ValueError, match="where must be a mapping from columns to values.*received 'state'"):
+    with pytest.raises(ValueError, match=r"where must be a mapping from columns to values.*received 'state'"):
         read(where="state")
 
 
@@ -98,7 +111,9 @@ def test_final_values():
 
 @pytest.mark.parametrize("final", ["min", "best", "lowest", "minimum:3"])
 def test_the_minimum_is_refused_with_its_reason(final):
-    with pytest.raises(ValueError, match="the minimum of a noisy curve lies below its expectation, the more so the longer"):
+    with pytest.raises(
+        ValueError, match="the minimum of a noisy curve lies below its expectation, the more so the longer"
+    ):
         final_rule(final)
 
 
@@ -109,17 +124,19 @@ def test_other_rules_are_refused_with_what_is_allowed(final):
 
 
 def test_history_is_a_list_and_stands_alone():
-    with pytest.raises(ValueError, match=r"history must be a list of names of metrics, such as \['loss'\], received 'l'"):
+    with pytest.raises(
+        ValueError, match=r"history must be a list of names of metrics, such as \['loss'\], received 'l'"
+    ):
         read(history="l")
     with pytest.raises(ValueError, match=r"history must be a list of names of metrics.*received \[\]"):
         read(history=[])
-    with pytest.raises(ValueError, match="final='mean:10' is about one row a run.*Leave one of them out"):
+    with pytest.raises(ValueError, match=r"final='mean:10' is about one row a run.*Leave one of them out"):
         read(history=["loss"], final="mean:10")
 
 
 def test_a_restarted_run_keeps_the_latest_value_of_each_step():
     runs = [tracked("r", None, {}, loss=[(0, 5.0), (10, 4.0), (20, 3.0), (10, 3.9), (20, 2.9), (30, 2.5)])]
-    with pytest.warns(UserWarning, match="run 'run r' went back to earlier steps.*latest value of each step is kept"):
+    with pytest.warns(UserWarning, match=r"run 'run r' went back to earlier steps.*latest value of each step is kept"):
         table = read(runs, history=["loss"])
     assert table["loss"].tolist() == [5.0, 3.9, 2.9, 2.5]
     assert "state" not in table
@@ -135,7 +152,7 @@ def test_points_without_steps_are_numbered():
 
 def test_names_that_are_taken_get_a_prefix():
     runs = [tracked("r", "finished", {"lr": 0.1, "state": "cold"}, lr=[(0, 0.1), (1, 0.0)], step=[(0, 7.0)])]
-    with pytest.warns(UserWarning) as said:
+    with pytest.warns(UserWarning, match="another column has the name of a") as said:
         table = read(runs)
     assert table.loc[0, ["lr", "params.state", "metrics.lr", "metrics.step"]].tolist() == [0.1, "cold", 0.0, 7.0]
     texts = [str(one.message) for one in said]
@@ -146,7 +163,9 @@ def test_names_that_are_taken_get_a_prefix():
 
 
 def test_text_becomes_numbers_where_all_of_a_column_is():
-    assert numbers(pd.Series(["0.001", "NaN", None, "1e3"])).tolist() == pytest.approx([0.001, np.nan, np.nan, 1000], nan_ok=True)
+    assert numbers(pd.Series(["0.001", "NaN", None, "1e3"])).tolist() == pytest.approx(
+        [0.001, np.nan, np.nan, 1000], nan_ok=True
+    )
     assert numbers(pd.Series(["1", "2"])).dtype == "int64"
     assert numbers(pd.Series(["12e5", "7f3a"])).tolist() == ["12e5", "7f3a"]
     assert numbers(pd.Series(["True", "false", None])).tolist()[:2] == [True, False]

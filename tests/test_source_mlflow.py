@@ -54,7 +54,8 @@ def store(request, tmp_path_factory):
 
 def test_a_sweep_becomes_runs(store):
     table = read_mlflow(store, "sweep")
-    assert list(table) == ["run", "run_name", "state", *sorted(["lr", "batch", "tokens", "params"], key=list(table).index), "loss"]
+    assert list(table)[:3] == ["run", "run_name", "state"]
+    assert set(table) == {"run", "run_name", "state", *SETTINGS[0], "loss"}
     assert set(table["state"]) == {"finished"}
     assert table["run_name"].tolist() == [f"run-{n}" for n in range(12)]
     assert table["batch"].dtype == "int64"
@@ -76,7 +77,7 @@ def test_histories(store):
 
 
 def test_states_and_values_that_are_not_finite(store):
-    with pytest.warns(UserWarning, match="metric 'lr' is in the column 'metrics.lr'"):
+    with pytest.warns(UserWarning, match=r"metric 'lr' is in the column 'metrics.lr'"):
         table = read_mlflow(store, "odd").set_index("run_name")
     assert table["state"].to_dict() == {
         "diverged": "failed", "infinite": "killed", "going": "running", "restarted": "finished"
@@ -96,7 +97,7 @@ def test_a_restarted_run_is_named(store):
 
 
 def test_no_such_experiment(store):
-    with pytest.raises(ValueError, match="there is no experiment 'sweeps' in this store. Name one of .*sweep"):
+    with pytest.raises(ValueError, match=r"there is no experiment 'sweeps' in this store. Name one of .*sweep"):
         read_mlflow(store, "sweeps")
     with pytest.raises(ValueError, match="experiment 'empty' has no runs"):
         read_mlflow(store, "empty")
@@ -113,7 +114,9 @@ def test_nothing_is_made_that_is_not_there(tmp_path):
     with sqlite3.connect(tmp_path / "other.db") as other:
         other.execute("CREATE TABLE studies (name TEXT)")
     other.close()
-    with pytest.raises(ValueError, match="is no store of MLflow: it has no table 'experiments'. Its tables are: studies"):
+    with pytest.raises(
+        ValueError, match=r"is no store of MLflow: it has no table 'experiments'. Its tables are: studies"
+    ):
         read_mlflow(tmp_path / "other.db", "sweep")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "other.db"]
 

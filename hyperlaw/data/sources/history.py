@@ -142,13 +142,14 @@ def flat(nested: Mapping[str, object], above: str = "") -> dict[str, object]:
 
 def numbers(values: pd.Series) -> pd.Series:
     """A column as numbers, or as booleans, where each of its values is one, as text or not; else as it is."""
-    given = values.dropna().astype(object)
-    if given.map(lambda value: isinstance(value, str) and value.lower() in ("true", "false")).all():
-        return values.astype(object).map(lambda value: value.lower() == "true" if isinstance(value, str) else value)
-    if given.map(lambda value: isinstance(value, bool | np.bool_)).any():
+    plain = values.astype(object)
+    text = plain.map(lambda value: value.strip().lower() if isinstance(value, str) else None)
+    if plain.notna().eq(text.isin(["true", "false"])).all():
+        return text.map({"true": True, "false": False}) if text.notna().any() else values
+    if plain.map(lambda value: isinstance(value, bool | np.bool_)).any():
         return values
     try:
-        return pd.to_numeric(values.astype(object))
+        return pd.to_numeric(plain.mask(text == "nan", math.nan))
     except (TypeError, ValueError):
         return values
 

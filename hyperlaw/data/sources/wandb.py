@@ -109,7 +109,7 @@ def _online_runs(project: str) -> list[TrackedRun]:
 def _online_run(run: Any) -> TrackedRun:
     def points(metric: str) -> Points:
         # `history` would give a sample of 500 points; a scan gives all.
-        return points_of((row["_step"], row[metric]) for row in run.scan_history(keys=["_step", metric]))
+        return points_of((row.get("_step"), row.get(metric)) for row in run.scan_history(keys=["_step", metric]))
 
     return TrackedRun(
         run=run.id,
@@ -243,12 +243,12 @@ def _from_csv(path: Path, reading: Reading) -> pd.DataFrame:
             )
         return reading.table(_rows_of_runs(table))
     curves = {column: found for column in table if (found := CURVE.match(column))}
-    if not curves:
+    axis = next((column for column in table if column not in curves), None)
+    if not curves or axis is None:
         raise ValueError(
             f"{path} is neither a table of runs (a column 'Name') nor a chart (columns '<run> - <metric>') of Weights "
             f"& Biases. Its columns are: {some(table)}. Read another CSV file with from_csv."
         )
-    axis = next(column for column in table if column not in curves)
     read = reading.table(_runs_of_chart(path, table, axis, curves))
     return read if axis in ("Step", "_step") or reading.history is None else read.rename(columns={"step": axis})
 
@@ -272,6 +272,12 @@ def _rows_of_runs(table: pd.DataFrame) -> list[TrackedRun]:
     ]
 
 
+def _is_binned(table: pd.DataFrame, column: str) -> bool:
+    """Whether a point of a curve is the mean of several: the lowest of them is not the highest."""
+    ends = [f"{column}__MIN", f"{column}__MAX"]
+    return set(ends) <= set(table) and bool(table[ends].dropna().nunique(axis=1).gt(1).any())
+
+
 def _runs_of_chart(path: Path, table: pd.DataFrame, axis: str, curves: Mapping[str, re.Match[str]]) -> list[TrackedRun]:
     """The runs of a chart, a column a curve."""
     found: dict[str, dict[str, Points]] = {}
@@ -279,11 +285,7 @@ def _runs_of_chart(path: Path, table: pd.DataFrame, axis: str, curves: Mapping[s
         if name["end"] is None:
             rows = table.loc[table[column].notna(), [axis, column]].itertuples(index=False)
             found.setdefault(name["run"], {})[name["metric"]] = points_of(rows)
-    binned = [
-        c
-        for c in curves
-        if {f"{c}__MIN", f"{c}__MAX"} <= set(table) and (table[f"{c}__MIN"] != table[f"{c}__MAX"]).any()
-    ]
+    binned = [column for column in curves if _is_binned(table, column)]
     if binned:
         warn(
             f"{path}: the chart is thinned out, a point is the mean of several that were logged (__MIN is not __MAX), "
