@@ -162,6 +162,17 @@ def test_names_that_are_taken_get_a_prefix():
     assert {one.filename for one in said} == {__file__}
 
 
+def test_names_that_are_taken_in_a_history():
+    runs = [tracked("r", "finished", {"lr": 0.1, "row": 5}, lr=[(0.5, 0.1), (1, 0.0)], step=[(1, 7.0)], row=[(1, 2.0)])]
+    with pytest.warns(UserWarning, match="metric 'lr' is in the column 'metrics.lr'"):
+        table = read(runs, history=["lr", "step", "row"])
+    assert list(table) == [
+        "run", "run_name", "state", "step", "metrics.lr", "metrics.step", "metrics.row", "lr", "row"
+    ]  # fmt: skip
+    assert table["step"].tolist() == [0.5, 1.0]
+    assert table["metrics.row"].tolist() == pytest.approx([np.nan, 2.0], nan_ok=True)
+
+
 def test_text_becomes_numbers_where_all_of_a_column_is():
     assert numbers(pd.Series(["0.001", "NaN", None, "1e3"])).tolist() == pytest.approx(
         [0.001, np.nan, np.nan, 1000], nan_ok=True

@@ -32,8 +32,9 @@ def offline(wandb, folder, config, rows, **ends):
     """One offline run, as a training script writes it."""
     quiet = wandb.Settings(silent=True, disable_git=True, console="off", x_disable_stats=True, save_code=False)
     run = wandb.init(
-        mode="offline", dir=folder, project="sweep", config=config, name=ends.pop("name", None), settings=quiet
-    )
+        mode="offline", dir=folder, project="sweep", config=config, name=ends.pop("name", None), settings=quiet,
+        id=ends.pop("run_id", None),
+    )  # fmt: skip
     for step, row in rows:
         run.log(row, step=step)
     for key, value in ends.pop("summary", {}).items():
@@ -137,6 +138,16 @@ def test_a_long_run_goes_over_many_blocks(wandb, tmp_path):
     table = read_wandb(tmp_path, history=["loss"])
     assert table["loss"].tolist() == list(range(600))
     assert table["note"].str.len().unique().tolist() == [70_000]
+
+
+def test_a_run_that_was_resumed_is_one_run(wandb, tmp_path):
+    offline(wandb, tmp_path, {"lr": 0.1}, [(0, {"loss": 3.0}), (1, {"loss": 2.0})], run_id="same", exit_code=1)
+    offline(wandb, tmp_path, {"lr": 0.1}, [(2, {"loss": 1.0})], run_id="same")
+    assert len(list(tmp_path.rglob("*.wandb"))) == 2
+    table = read_wandb(tmp_path, history=["loss"])
+    assert table["run"].tolist() == ["same"] * 3
+    assert table["loss"].tolist() == [3.0, 2.0, 1.0]
+    assert set(table["state"]) == {"finished"}
 
 
 # ---- CSV files ----

@@ -2,7 +2,7 @@
 
 One file a source, with one public function each: `mlflow.read_mlflow`, `optuna.read_optuna`,
 `tensorboard.read_tensorboard`, `wandb.read_wandb`. Their clients are optional extras (`pip install 'hyperlaw[mlflow]'`)
-and are imported when a function is called. A reader changes nothing in what it reads. All keep one contract:
+and are imported when a function is called. Runs are never changed. All keep one contract:
 
 **One row a run** (`history` left out). Columns, in this order:
 

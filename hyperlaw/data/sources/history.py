@@ -239,19 +239,14 @@ def _one_row_a_point(
     silent = [run.name for run, found in zip(runs, curves, strict=True) if not found]
     if silent:
         warn(f"{len(silent)} runs logged none of {some(columns)} and have no rows: {some(silent)}.")
-    heads = [name for name in RUN_COLUMNS if name in described]
     joined = pd.concat(
-        {row: pd.DataFrame(found, columns=list(columns)).sort_index() for row, found in enumerate(curves) if found},
-        names=["row", "step"],
-    )
-    table = joined.rename(columns=columns).reset_index().merge(described, left_on="row", right_index=True)
-    table["step"] = pd.to_numeric(table["step"], downcast="integer").astype("int64" if _whole(table["step"]) else float)
-    rest = [name for name in described if name not in heads]
-    return table[[*heads, "step", *columns.values(), *rest]].reset_index(drop=True)
-
-
-def _whole(values: pd.Series) -> bool:
-    return bool((values == values.round()).all())
+        {row: pd.DataFrame(found, columns=list(columns)).sort_index() for row, found in enumerate(curves) if found}
+    ).rename(columns=columns)
+    steps = joined.index.get_level_values(1).to_numpy()
+    of_run = described.iloc[joined.index.get_level_values(0)].reset_index(drop=True)
+    heads = [name for name in RUN_COLUMNS if name in described]
+    step = pd.Series(steps.astype(int) if (steps == steps.round()).all() else steps, name="step")
+    return pd.concat([of_run[heads], step, joined.reset_index(drop=True), of_run.drop(columns=heads)], axis=1)
 
 
 def _curves(run: TrackedRun, names: Iterable[str]) -> dict[str, pd.Series]:

@@ -1,5 +1,6 @@
 """Weights & Biases: a project, folders of offline runs, and the CSV files that its pages export."""
 
+import itertools
 import json
 import os
 import re
@@ -136,21 +137,25 @@ def _offline_runs(path: Path) -> list[TrackedRun]:
     files = [path] if path.is_file() else sorted(path.rglob("*.wandb"))
     if not files:
         raise ValueError(f"no run-*.wandb lies below {path}. {holds(path)}. Give a folder with offline run folders.")
-    return [_offline_run(file) for file in files]
+    # A run that was resumed has a folder for each start, named by the time, and a file of one name in each.
+    return [
+        _offline_run([file for file in files if file.name == name]) for name in dict.fromkeys(f.name for f in files)
+    ]
 
 
-def _offline_run(path: Path) -> TrackedRun:
-    """A run of what the client wrote: the start, changes of config and summary, logged points, and the end."""
-    name, run_id = path.stem, path.stem.removeprefix("run-")
+def _offline_run(files: Sequence[Path]) -> TrackedRun:
+    """A run of what the client wrote: its starts, changes of config and summary, logged points, and its end."""
+    name = run_id = files[0].stem.removeprefix("run-")
     config: dict[str, object] = {}
     summary: dict[str, object] = {}
     logged: dict[str, list[tuple[object, object]]] = {}
     state, preempted = "crashed", False
-    for record in _records(path):
+    for record in itertools.chain.from_iterable(map(_records, files)):
         kind = record.WhichOneof("record_type")
         if kind == "run":
             run_id = record.run.run_id or run_id
             name = record.run.display_name or run_id
+            state, preempted = "crashed", False
             _update(config, record.run.config)
         elif kind in ("config", "summary"):
             _update(config if kind == "config" else summary, getattr(record, kind))
