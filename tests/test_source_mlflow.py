@@ -96,6 +96,15 @@ def test_a_restarted_run_is_named(store):
     assert table["loss"].tolist() == [5.0, 4.5, 3.5]
 
 
+def test_runs_without_the_metric_have_no_rows(store):
+    with pytest.warns(UserWarning) as said:  # noqa: PT030
+        table = read_mlflow(store, "odd", history=["lr"])
+    assert table[["run_name", "step", "metrics.lr"]].to_numpy().tolist() == [["going", 5, 0.007]]
+    assert any(
+        "3 runs logged none of lr and have no rows: diverged, infinite, restarted" in str(s.message) for s in said
+    )
+
+
 def test_no_such_experiment(store):
     with pytest.raises(ValueError, match=r"there is no experiment 'sweeps' in this store. Name one of .*sweep"):
         read_mlflow(store, "sweeps")

@@ -25,7 +25,11 @@ def wandb(tmp_path_factory):
         patch.setenv("WANDB_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
         patch.setenv("WANDB_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield wandb
-        wandb.teardown()
+
+
+def written_out(wandb):
+    """Wait until the files are whole: the client writes the end of a run after `finish` has returned."""
+    wandb.teardown()
 
 
 def offline(wandb, folder, config, rows, **ends):
@@ -50,6 +54,7 @@ def sweep(wandb, tmp_path_factory):
     for n, setting in enumerate(SETTINGS):
         rows = [(step, {"train": {"loss": loss}}) for step, loss in curve(setting)]
         offline(wandb, folder, setting | {"optimizer": {"name": "adam"}}, rows, name=f"run-{n:02}")
+    written_out(wandb)
     return folder
 
 
@@ -70,6 +75,7 @@ def odd(wandb, tmp_path_factory):
         name="finished",
         summary={"params": 1000, "best": {"loss": 0.5}},
     )
+    written_out(wandb)
     return folder
 
 
@@ -135,6 +141,7 @@ def test_a_file_that_breaks_off(odd, tmp_path):
 def test_a_long_run_goes_over_many_blocks(wandb, tmp_path):
     """A file is in blocks of 32 KiB, and records are split where one ends."""
     offline(wandb, tmp_path, {"lr": 0.1, "note": "x" * 70_000}, [(step, {"loss": float(step)}) for step in range(600)])
+    written_out(wandb)
     table = read_wandb(tmp_path, history=["loss"])
     assert table["loss"].tolist() == list(range(600))
     assert table["note"].str.len().unique().tolist() == [70_000]
@@ -143,6 +150,7 @@ def test_a_long_run_goes_over_many_blocks(wandb, tmp_path):
 def test_a_run_that_was_resumed_is_one_run(wandb, tmp_path):
     offline(wandb, tmp_path, {"lr": 0.1}, [(0, {"loss": 3.0}), (1, {"loss": 2.0})], run_id="same", exit_code=1)
     offline(wandb, tmp_path, {"lr": 0.1}, [(2, {"loss": 1.0})], run_id="same")
+    written_out(wandb)
     assert len(list(tmp_path.rglob("*.wandb"))) == 2
     table = read_wandb(tmp_path, history=["loss"])
     assert table["run"].tolist() == ["same"] * 3
@@ -274,6 +282,13 @@ def test_histories_of_a_project(api):
     assert table["train.loss"].tolist() == [loss for _, loss in curve(SETTINGS[4])]
     table = read_wandb("team/sweep", final="mean:10")
     assert table["train.loss"].to_numpy() == pytest.approx([final_loss(setting) + 0.45 for setting in SETTINGS])
+
+
+def test_a_summary_that_is_a_minimum_keeps_its_name(api, monkeypatch):
+    """A metric defined with summary="min" has no last value in the summary, but a history."""
+    monkeypatch.setattr(Run, "scan_history", lambda run, keys: iter([{"_step": 5, keys[1]: 0.7}]))
+    assert "best" not in read_wandb("team/sweep")
+    assert set(read_wandb("team/sweep", history=["best"])["best"]) == {0.7}
 
 
 def test_no_such_project(api):

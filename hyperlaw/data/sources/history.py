@@ -253,7 +253,8 @@ def _curves(run: TrackedRun, names: Iterable[str]) -> dict[str, pd.Series]:
     """Values by step, steps ascending, of the metrics that the run logged."""
     curves, again, unnumbered = {}, [], []
     for name in names:
-        points = run.points(name) if name in run.metrics else []
+        # A run may have logged what it keeps no last value of: the summary of Weights & Biases may be a minimum.
+        points = run.points(name)
         if not points:
             continue
         steps, values = zip(*points, strict=True)
