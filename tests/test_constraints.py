@@ -100,7 +100,7 @@ def test_limits_of_the_hyperparameters():
         (lambda: hl.OneOf("batch_size"), "OneOf needs multiples_of or values, received None and None"),
         (lambda: hl.OneOf("batch_size", multiples_of=2, values=[2]), "OneOf needs multiples_of or values"),
         (lambda: hl.OneOf("batch_size", values=[]), r"OneOf needs numbers above zero, received \[\]"),
-        (lambda: hl.OneOf("batch_size", multiples_of=-2), r"OneOf needs numbers above zero, received \[-2\]"),
+        (lambda: hl.OneOf("batch_size", multiples_of=-2), r"OneOf needs numbers above zero, received \[-2.0\]"),
         (lambda: hl.AtMost("compute", 1e9).check({"data": 1e6}), "needs params in the target, received data"),
         (lambda: hl.AtMost(lambda r, b, at: 3.0, 1).level(asked()), "must return one number for each of 3 candidates"),
         (lambda: hl.AtMost(lambda r, b, at: r * np.nan, 1).level(asked()), "with 3 NaN"),

@@ -1,6 +1,7 @@
 """Tables as people have them: each kind is read right, or refused with what to do."""
 
 import gzip
+import inspect
 import re
 
 import numpy as np
@@ -409,3 +410,14 @@ def test_points_without_an_evaluation_are_left_out():
     assert curves.notes == ("2 rows left out: no performance was logged there",)
     with pytest.raises(ValueError, match="column 'performance' is empty in every row: no point was evaluated"):
         hl.Curves.from_frame(points.assign(performance=np.nan), utd=1)
+
+
+@pytest.mark.parametrize("table", [hl.Runs, hl.Curves])
+@pytest.mark.parametrize("source", ["mlflow", "optuna", "tensorboard", "wandb"])
+def test_readers_of_trackers_take_every_word_of_a_frame(table, source):
+    words = inspect.signature(table.from_frame).parameters
+    reads = inspect.signature(getattr(table, f"from_{source}")).parameters
+    for name, word in words.items():
+        if name != "frame":
+            assert name in reads
+            assert reads[name].default == ("step" if table is hl.Curves and name == "data" else word.default)

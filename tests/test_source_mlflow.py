@@ -5,8 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from tracked_sweep import SETTINGS, as_runs, curve, final_loss
+from tracked_sweep import SETTINGS, WORDS, as_runs, curve, final_loss
 
+import hyperlaw as hl
 from hyperlaw.data.sources.mlflow import read_mlflow
 
 pytestmark = pytest.mark.filterwarnings(
@@ -59,7 +60,8 @@ def test_a_sweep_becomes_runs(store):
     assert set(table["state"]) == {"finished"}
     assert table["run_name"].tolist() == [f"run-{n}" for n in range(12)]
     assert table["batch"].dtype == "int64"
-    assert len(as_runs(table)) == 12
+    runs = hl.Runs.from_mlflow(store, "sweep", **WORDS)
+    assert runs.digest == as_runs(table).digest
 
 
 def test_the_final_value_may_be_a_mean(store):

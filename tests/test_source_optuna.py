@@ -5,8 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from tracked_sweep import SETTINGS, STEPS, as_runs, curve, final_loss
+from tracked_sweep import SETTINGS, STEPS, WORDS, as_runs, curve, final_loss
 
+import hyperlaw as hl
 from hyperlaw.data.sources.optuna import read_optuna
 
 
@@ -70,7 +71,8 @@ def test_a_sweep_becomes_runs(storage):
     assert set(table) == {*list(table)[:5], "tokens", "params", "optimizer.name", "value"}
     assert table["run"].tolist() == [str(n) for n in range(12)]
     assert set(table["state"]) == {"finished"}
-    assert len(as_runs(table, loss="value")) == 12
+    runs = hl.Runs.from_optuna(storage, "sweep", **WORDS, loss="value")
+    assert runs.digest == as_runs(table, loss="value").digest
 
 
 def test_the_final_value_is_taken_from_what_was_reported(storage):

@@ -10,8 +10,9 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb as new_scalar
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
-from tracked_sweep import SETTINGS, STEPS, as_runs, curve, final_loss
+from tracked_sweep import SETTINGS, STEPS, WORDS, as_runs, curve, final_loss
 
+import hyperlaw as hl
 from hyperlaw.data.sources.tensorboard import read_tensorboard
 
 
@@ -42,7 +43,16 @@ def test_a_sweep_becomes_runs(sweep):
     table = read_tensorboard(sweep)
     assert table["run"].tolist() == [f"sweep/run-{n:02}" for n in range(12)]
     assert set(table) == {"run", "run_name", "lr", "batch", "tokens", "params", "loss/train"}
-    assert len(as_runs(table, loss="loss/train")) == 12
+    runs = hl.Runs.from_tensorboard(sweep, **WORDS, loss="loss/train")
+    assert runs.digest == as_runs(table, loss="loss/train").digest
+
+
+def test_curves_of_a_sweep(sweep):
+    curves = hl.Curves.from_tensorboard(
+        sweep, performance="loss/train", params="params", learning_rate="lr", batch_size="batch", task="tokens"
+    )
+    assert len(curves) == 12 * STEPS
+    assert sorted(curves.frame["data"].unique()) == [10 * n for n in range(STEPS)]
 
 
 def test_the_final_value_may_be_a_mean(sweep):

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tracked_sweep import SETTINGS, STEPS, as_runs, curve, final_loss
+from tracked_sweep import SETTINGS, STEPS, WORDS, as_runs, curve, final_loss
 
+import hyperlaw as hl
 from hyperlaw.data.sources.wandb import read_wandb
 
 
@@ -85,7 +86,8 @@ def test_a_sweep_of_offline_runs_becomes_runs(sweep):
     assert list(table)[:3] == ["run", "run_name", "state"]
     assert set(table) == {"run", "run_name", "state", *SETTINGS[0], "optimizer.name", "train.loss"}
     assert set(table["state"]) == {"finished"}
-    assert len(as_runs(table, loss="train.loss")) == 12
+    runs = hl.Runs.from_wandb(sweep, **WORDS, loss="train.loss")
+    assert runs.digest == as_runs(table, loss="train.loss").digest
 
 
 def test_the_final_value_may_be_a_mean(sweep):
@@ -274,7 +276,9 @@ def test_a_project_becomes_runs(api):
     assert set(table) == {"run", "run_name", "state", *SETTINGS[0], "optimizer.name", "train.loss", "best.min"}
     assert table["state"].tolist() == ["finished"] * 10 + ["running"] * 2
     assert table["best.min"].isna().all()
-    assert len(as_runs(table, loss="train.loss")) == 12
+    runs = hl.Runs.from_wandb("team/sweep", **WORDS, loss="train.loss")
+    assert len(runs) == 10
+    assert runs.notes == ("2 left out: running",)
 
 
 def test_histories_of_a_project(api):

@@ -11,6 +11,8 @@ SETTINGS = [
     for lr, batch, tokens in itertools.product((0.0005, 0.001, 0.002), (32, 64), (100_000, 400_000))
 ]
 STEPS = 20
+# What `Runs` call the columns, but for the loss.
+WORDS = {"learning_rate": "lr", "batch_size": "batch", "data": "tokens", "params": "params"}
 
 
 def final_loss(setting):
@@ -24,7 +26,7 @@ def curve(setting):
 
 def as_runs(frame, loss="loss"):
     """The whole way: `Runs` of what a reader gave, held against what was logged."""
-    runs = hl.Runs.from_frame(frame, learning_rate="lr", batch_size="batch", data="tokens", params="params", loss=loss)
+    runs = hl.Runs.from_frame(frame, **WORDS, loss=loss)
     read = runs.frame.sort_values(["learning_rate", "batch_size", "data"])
     assert np.allclose(read["loss"], [final_loss(setting) for setting in SETTINGS])
     assert read["learning_rate"].tolist() == [setting["lr"] for setting in SETTINGS]

@@ -10,8 +10,8 @@ import pandas as pd
 from hyperlaw.data import checks
 from hyperlaw.data.columns import Column, Tabular, as_frame, listed, positive, read
 from hyperlaw.data.crossings import Crossings
+from hyperlaw.data.curve_readers import CurveReaders
 from hyperlaw.data.estimators.crossing_times import crossing_times
-from hyperlaw.data.table import Table
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 
 SETTING = ("task", "params", "width", "utd", *HYPERPARAMETERS)
@@ -19,7 +19,7 @@ Thresholds = Sequence[float] | Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True, eq=False)
-class Curves(Table):
+class Curves(CurveReaders):
     """Learning curves, one row a logged point. Made with `from_frame`.
 
     Attributes

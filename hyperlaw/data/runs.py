@@ -14,14 +14,15 @@ from hyperlaw.data.estimators.cell_optima import cell_optima
 from hyperlaw.data.estimators.fewest_steps import fewest_steps
 from hyperlaw.data.optima import Optima
 from hyperlaw.data.outcomes import NATS
+from hyperlaw.data.run_readers import RunReaders
 from hyperlaw.data.steps_to_loss import StepsToLoss
 from hyperlaw.data.sweep_shape import batch_factor, merged_data, no_steps, sweep
-from hyperlaw.data.table import Table, example_rows
+from hyperlaw.data.table import example_rows
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES
 
 
 @dataclass(frozen=True, eq=False)
-class Runs(Table):
+class Runs(RunReaders):
     """Finished training runs, one row each. Make one with `from_frame` or, of a file or a tracker, another `from_`.
 
     Attributes

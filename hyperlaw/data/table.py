@@ -29,7 +29,8 @@ class Table:
     kind: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
-        TABLES[cls.kind] = cls
+        if cls.kind:  # those between, such as readers, are no tables themselves
+            TABLES[cls.kind] = cls
 
     @property
     def frame(self) -> pd.DataFrame:
