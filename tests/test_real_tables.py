@@ -150,6 +150,11 @@ class TestFiles:
         (tmp_path / "runs.jsonl").write_text('{"loss": 2.5, "optimizer": {"lr": 0.001}}\n')
         assert read_file(tmp_path / "runs.jsonl").columns.tolist() == ["loss", "optimizer.lr"]
 
+    def test_two_columns_of_one_name_are_refused(self, tmp_path):
+        (tmp_path / "runs.csv").write_text("lr,bs,tokens,N,loss, loss\n1e-3,64,1e9,1e7,3,4\n")
+        with pytest.raises(ValueError, match="loss: the table has 2 columns named 'loss'"):
+            read(tmp_path / "runs.csv")
+
     def test_refused(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="there is no file"):
             read_file(tmp_path / "none.csv")

@@ -68,4 +68,7 @@ def _separated(text: str) -> pd.DataFrame:
     mark = max(SEPARATORS, key=lambda one: (min(parts[one]) > 1, len(parts[one]) == 1, min(parts[one])))
     fields = [field for row in csv.reader(lines[1:], delimiter=mark) for field in row]
     comma = mark != "," and any(_DECIMAL_COMMA.fullmatch(field.strip()) for field in fields)
-    return pd.read_csv(io.StringIO(text), sep=mark, decimal="," if comma else ".", skipinitialspace=True)
+    frame = pd.read_csv(io.StringIO(text), sep=mark, decimal="," if comma else ".", skipinitialspace=True)
+    names = [name.strip() for name in next(csv.reader(lines, delimiter=mark, skipinitialspace=True))]
+    # pandas calls a second column of one name "loss.1"; here it keeps its name, and is refused where it is asked for.
+    return frame.set_axis(names, axis=1) if len(names) == frame.shape[1] else frame

@@ -14,6 +14,7 @@ from hyperlaw.diagnostics.sweep_checks import (
     at_the_end,
     fewest_levels,
     hardly_described,
+    informed,
     left_to_the_prior,
     most_batch_sizes,
     one_sidedness,
@@ -261,5 +262,5 @@ def _contraction(posterior: Posterior) -> list[Spec]:
             low=0.5, otherwise=Status.REVIEW,
         )
         for p in posterior.law.own_parameters
-        if p.informed_by
+        if p.informed_by and p.name in informed(posterior)
     ]  # fmt: skip

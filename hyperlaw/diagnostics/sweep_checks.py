@@ -112,3 +112,23 @@ def left_to_the_prior(posterior: Posterior) -> float:
     columns = np.column_stack([np.ones(rate.size), *loose])
     left = rate - columns @ np.linalg.lstsq(columns, rate)[0]
     return float(1 - left.var() / rate.var())
+
+
+def informed(posterior: Posterior) -> set[str]:
+    """Parameters of the law that its table can say anything of.
+
+    Where no cell of a sweep tried several batch sizes, those alone that move the best learning rate at the best batch
+    size.
+    """
+    law = posterior.law
+    names = [p.name for p in law.own_parameters]
+    given = posterior.likelihood.prices_settings and most_batch_sizes(posterior.runs) == 1
+    if not given or "batch_size" not in law.predicts:
+        return set(names)
+
+    def rate(p: dict[str, float]) -> jax.Array:
+        x = dict.fromkeys(law.covariates, 0.5)  # anywhere but at the pivot, where no exponent matters
+        return law.log_value("learning_rate", p, x, law.log_value("batch_size", p, x, 0.0))
+
+    slopes = jax.grad(rate)(dict.fromkeys(names, 0.5))
+    return {name for name, slope in slopes.items() if abs(slope) > 1e-6}
