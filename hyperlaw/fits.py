@@ -53,7 +53,7 @@ def fit(
     chains: int = 4,
     draws: int | None = None,
     warmup: int = WARMUP,
-    target_accept: float = 0.95,
+    target_accept: float | None = None,
     max_tree_depth: int = 10,
     progress: bool = True,
 ) -> Fit:
@@ -78,8 +78,11 @@ def fit(
         Kept draws of each chain, a multiple of 50. Left out, as many as `fit.check()` asks for: after 300, 400 and so
         on up to 3,000 of each chain, sampling ends when every value in the posterior has R-hat of at most 1.01 and 400
         effective draws in the bulk and in the tails.
-    target_accept, max_tree_depth
-        NUTS settings; raise `target_accept` when the checks report divergences.
+    target_accept
+        Acceptance that the step size of NUTS aims at. Left out, 0.95; where a kept draw diverges, draws begin anew with
+        0.98, and then with 0.995. Which one it was stands in `sample_stats`.
+    max_tree_depth
+        Of NUTS.
     progress
         Whether to show a progress bar.
 

@@ -354,6 +354,14 @@ class TestOneScale:
         with pytest.raises(ValueError, match=said(text)):
             hl.fit(hl.laws.StepLaw(), runs, seed=0)
 
+    def test_two_cells_do_not_tell_two_exponents(self):
+        frame = pd.concat([sweep((2e7,), (4e8,)), sweep((8e7,), (16e8,))], ignore_index=True)
+        text = (
+            "2 cells cannot tell the exponents of params and data apart, which move together in this table. State the"
+        )
+        with pytest.raises(ValueError, match=said(text)):
+            hl.fit(hl.laws.StepLaw(), read(frame), seed=0)
+
     def test_runs_without_any_scale(self):
         frame = sweep(sizes=(2e7,), horizons=(4e8,), batches=(1e5,)).drop(columns=["N", "tokens"])
         runs = hl.Runs.from_frame(frame, learning_rate="lr", batch_size="bs")

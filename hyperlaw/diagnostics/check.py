@@ -82,7 +82,9 @@ SAMPLER = (
         f"Too few effective draws for intervals. {MORE_DRAWS}", low=EFFECTIVE,
     ),
     Spec(
-        "divergences", _divergences, "The sampler missed a part of the posterior. Fit with target_accept=0.995.",
+        "divergences", _divergences,
+        "The sampler missed a part of the posterior. Fit with target_accept=0.999; if it stays, simplify the law or "
+        "tighten its priors.",
         low=0, high=0,
     ),
     Spec(

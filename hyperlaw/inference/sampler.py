@@ -31,16 +31,21 @@ from hyperlaw.streams import check_seed, generator, jax_key
 CARELESS = 0.8  # acceptance while the mass matrix is learned: large steps do, and a divergence costs nothing
 # Draws of each chain after which it is asked whether they are enough, when no number is given.
 ASKED = (300, 400, 500, 600, 800, 1000, 1500, 2000, 3000)
+# Acceptance that the step size aims at, when none is given: the next one where a kept draw has diverged.
+CARE = (0.95, 0.98, 0.995)
 Report = Callable[[float, int], None]
 
 
 class Settings(NamedTuple):
-    """How long and how carefully to sample; `warmup` and `draws` are those of each chain, None for enough draws."""
+    """How long and how carefully to sample; `warmup` and `draws` are those of each chain, None for enough draws.
+
+    `target_accept` None begins with 0.95 and takes smaller steps where draws diverge.
+    """
 
     chains: int
     warmup: int
     draws: int | None
-    target_accept: float
+    target_accept: float | None
     max_tree_depth: int
 
 
@@ -71,7 +76,8 @@ def sample(
     `earlier` holds draws of the same sites, shape (draw, ...), from a posterior much like this one: chains then start
     at some of them with their covariance as mass matrix, and all of the warm-up goes to the step size.
     """
-    chains, warmup, draws, target_accept, max_tree_depth = settings
+    chains, warmup, draws, _, max_tree_depth = settings
+    cares = CARE if settings.target_accept is None else (settings.target_accept,)
     half = warmup // 2 if earlier is None else warmup
     law = likelihood.law.name  # chains of two laws with one seed would move together, and so would their draws
     programs = programs_of(likelihood.bare, max_tree_depth)
@@ -82,23 +88,28 @@ def sample(
     if earlier is None:
         places, mass = first_places(programs, design, likelihood.scale_sites, chains, generator(seed, law, "start"))
         states = run.begin(jax_key(seed, law, "warm-up"), places, mass, half)
-        _, z, _ = run.forth(states, half, min(CARELESS, target_accept))
+        _, z, _ = run.forth(states, half, min(CARELESS, cares[0]))
         mass, places = _shrunk(z[:, half // 3 :].reshape(-1, z.shape[2]), mass), z[:, -1]
     else:
         z = np.asarray(programs.unconstrain(design, earlier))
         mass, places = np.cov(z, rowvar=False), z[:: len(z) // chains][:chains]
-    states = run.begin(jax_key(seed, law, "chains"), places, mass, half)
-    states, _, _ = run.forth(states, half, target_accept)
-    follow.kept = True
-    parts: list[Any] = []
-    for length in _lengths(draws):
-        states, z, stats = run.forth(states, length, target_accept)
-        parts.append((*programs.constrain(z, design), stats))
-        sites, beyond, stats = jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1), *parts)
-        if draws is not None or enough(sites | beyond):
+    for i, care in enumerate(cares):
+        states = run.begin(jax_key(seed, law, "chains", *map(str, cares[1 : i + 1])), places, mass, half)
+        states, _, _ = run.forth(states, half, care)
+        follow.keep()
+        parts: list[Any] = []
+        for length in _lengths(draws):
+            states, z, stats = run.forth(states, length, care)
+            parts.append((*programs.constrain(z, design), stats))
+            sites, beyond, stats = jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1), *parts)
+            # Draws of steps that were too large are all given up: those that did not diverge are no fair sample.
+            again = stats["diverging"].any() and i + 1 < len(cares)
+            if draws is not None or again or enough(sites | beyond):
+                break
+        if not again:
             break
     report(1.0, follow.divergences)
-    return sites, stats
+    return sites, stats | {"target_accept": np.full(stats["diverging"].shape, care)}
 
 
 def _lengths(draws: int | None) -> Iterator[int]:
@@ -159,11 +170,15 @@ class _Follow:
     def __init__(self, report: Report, expected: int) -> None:
         self._report, self._expected = report, expected
         self._done, self._lock = 0, threading.Lock()
-        self.divergences, self.kept = 0, False
+        self.divergences, self._kept = 0, False
+
+    def keep(self) -> None:
+        """From now on draws are kept."""
+        self.divergences, self._kept = 0, True
 
     def __call__(self, divergences: int) -> None:
         with self._lock:
             self._done += CHUNK
-            self.divergences += divergences if self.kept else 0
+            self.divergences += divergences if self._kept else 0
             # How many draws will be enough is not known: the rest of the bar is never quite filled before the end.
             self._report(self._done / max(self._expected, self._done + CHUNK), self.divergences)

@@ -35,11 +35,12 @@ def identified(law: Law, table: Table) -> None:
     Raises
     ------
     ValueError
-        When runs have a single scale, a law over batch sizes is given a single one in every task, a task holds several
+        When runs have a single scale, or fewer cells than the law has exponents, a law over batch sizes is given a single one in every task, a task holds several
         of its curves, or none of a law's covariates varies.
     """
     if table.kind == "runs":
         _several_scales(law, table)
+        _enough_cells(law, table)
     ranges = _ratios(law, table)
     still = [name for name, ratio in ranges.items() if ratio <= 1]
     if law.needs_batch_size and "batch_size" in still:
@@ -68,6 +69,20 @@ def _several_scales(law: Law, table: Table) -> None:
         f"a single scale ({only}): there is nothing to extrapolate from. The best setting there, with its error, is "
         f"runs.optima({by_batch}). Of a law, add runs at another scale."
     )
+
+
+def _enough_cells(law: Law, table: Table) -> None:
+    """Refuse fewer cells than a law has exponents to tell apart, where it can be stated over one covariate."""
+    frame = table.frame
+    varied = [name for name in law.covariates if frame[name].nunique() > 1]
+    cells = int(frame.groupby("task")["cell"].nunique().max())
+    alone = [name for name in varied if (name,) in law.alternatives]
+    if alone and len(varied) > 1 and cells <= len(varied):
+        raise ValueError(
+            f"{cells} cells cannot tell the exponents of {' and '.join(varied)} apart, which move together in this table. "
+            f"State the law over one of them, such as hl.laws.{law.name}(over={(alone[0],)!r}), or add runs at another "
+            "scale."
+        )
 
 
 def _one_curve_a_task(law: Law, table: Table) -> None:

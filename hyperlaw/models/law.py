@@ -269,6 +269,7 @@ def lacks(law: Law, kind: str, columns: Collection[str]) -> None:
         f"{law.title} needs {', '.join(missing)}, which this table does not have; its columns are "
         f"{', '.join(columns)}. Name the column when making the table"
         + (f", or fit {', '.join(others)}." if others else "; no law of hl.laws describes it as it is.")
+        + (" The best setting of each cell, with its error, is runs.optima()." if kind == "runs" and not others else "")
     )
 
 
