@@ -1,4 +1,3 @@
-import functools
 import json
 
 import numpy as np
@@ -32,14 +31,20 @@ def test_decide_from_a_saved_fit(fit, tmp_path):
     assert told["subject_to"] == constraints
 
 
-def test_fit_a_csv(small, rough, tmp_path, monkeypatch):
-    """Far too few draws: the checks fail, which the exit status says."""
-    monkeypatch.setattr(hl, "fit", functools.partial(hl.fit, **CHECKED | {"draws": 50}))
+def test_fit_a_csv(small, rough, tmp_path):
+    """Far too few draws: the checks fail, which the exit status says. The folder of the fit is made."""
     small.frame.drop(columns="cell").to_csv(tmp_path / "runs.csv", index=False)
-    said = run(app, ["fit", str(tmp_path / "runs.csv"), "--out", str(tmp_path / "fit.nc"), "--seed", "0"])
+    out = tmp_path / "made" / "fit.nc"
+    short = ["--draws", "50", "--warmup", str(CHECKED["warmup"]), "--seed", "0"]
+    said = run(app, ["fit", str(tmp_path / "runs.csv"), "--out", str(out), "--law", "steplaw", *short, "--json"])
     assert said.exit_code == 1, said.output
-    assert "FAIL" in said.output
-    again = hl.load_fit(tmp_path / "fit.nc")
+    told = json.loads(said.stdout)
+    assert (told["law"], told["draws"], told["checks_ok"]) == ("StepLaw", 50, False)
+    assert told["written"] == str(out)
+    advices = [check["advice"] for check in told["checks"] if check["status"] == "FAIL"]
+    assert any("--draws 4000" in advice for advice in advices)
+    assert not any("draws=" in advice for advice in advices)
+    again = hl.load_fit(out)
     for name, draws in rough.draws.items():  # the same fit, made in Python
         np.testing.assert_array_equal(again.draws[name].values, draws.values)
 
@@ -50,7 +55,7 @@ def test_a_fit_that_passes_its_checks_exits_with_zero(fit, tmp_path, monkeypatch
     said = run(app, ["fit", str(tmp_path / "runs.csv"), "--out", str(tmp_path / "fit.nc")])
     assert said.exit_code == (0 if fit.check().ok else 1), said.output
     assert "R-hat" in said.output
-    assert repr(fit) in said.output
+    assert " ".join(repr(fit).split()) in " ".join(said.stdout.split())
     assert hl.load_fit(tmp_path / "fit.nc").seed == fit.seed
 
 
@@ -62,9 +67,12 @@ def test_a_fit_that_passes_its_checks_exits_with_zero(fit, tmp_path, monkeypatch
         (["decide", "none.nc", "--at", "data=1e9", "--at-most", "steps"], "'steps' is not NAME=VALUE"),
         (["decide", "none.nc", "--at", "data=1e9", "--at-most", "step=1"], "hyperlaw: AtMost knows no quantity 'step'"),
         (["decide", "none.nc", "--at", "data=1e9", "--risk", "brave"], "'brave' is no risk; use mean, worst, cvar:0.9"),
-        (["decide", "none.nc", "--at", "data=1e9", "--risk", "cvar:2"], "hyperlaw: CVaR(q) needs q strictly between"),
-        (["decide", "none.nc", "--at", "data=big"], "data must be a number, received 'big'"),
-        (["fit", "runs.csv", "--out", "x.nc", "--law", "Moore"], "'Moore' is no law"),
+        (
+            ["decide", "none.nc", "--at", "data=1e9", "--risk", "cvar:2"],
+            "hyperlaw: risk 'cvar:2': CVaR(q) needs q strictly between",
+        ),
+        (["decide", "none.nc", "--at", "data=big"], "data must be a number such as 1e9, '7B' or '32k', received 'big'"),
+        (["fit", "runs.csv", "--out", "x.nc", "--law", "Moore"], "hyperlaw: there is no law 'Moore'. The laws are: "),
         (["fit", "runs.csv", "--out", "x.nc", "--loss", "lost"], "hyperlaw: loss: there is no column 'lost'"),
     ],
 )
