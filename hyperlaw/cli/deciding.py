@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hyperlaw.cli.errors import as_options
 from hyperlaw.cli.fitting import Saved
 from hyperlaw.cli.looking import Json, Seed
 from hyperlaw.cli.output import picture, print_json, records, say, show, told
 from hyperlaw.cli.parsing import number, numbers, pairs, target
 from hyperlaw.cli.tables import read_source
+from hyperlaw.cli.wording import as_options
 
 if TYPE_CHECKING:
     from hyperlaw.decision.choice import Choice
@@ -70,6 +70,7 @@ def decide(
         print_json(found | told(choice.checks) | {"explanation": as_options(found["explanation"])})
     else:
         show(choice.table, 3)
+        typer.echo()
         say(as_options(choice.explain()))
     if plot is not None:
         choice.plot().savefig(plot, dpi=120)
@@ -137,6 +138,7 @@ def next_runs(
         )
     else:
         show(found.table, 3)
+        typer.echo()
         say(as_options(found.sentence))
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def law_names(incomplete: str) -> list[str]:
-    """Laws that begin so, in any case: for completion."""
+    """Laws that begin so: for completion."""
     from hyperlaw.models.laws import LAWS
 
-    return [name for name in LAWS if name.lower().startswith(incomplete.lower())]
+    return [name for name in LAWS if name.startswith(incomplete)]
 
 
 TableFile = Annotated[
@@ -113,6 +113,7 @@ def compare(
         )
     else:
         show(found.table)
+        typer.echo()
         say(found.sentence)
 
 

@@ -7,7 +7,18 @@ import typer
 
 from hyperlaw.cli.output import blocks, print_json, records, writable
 
-Seed = Annotated[int, typer.Option(help="Determines every draw.")]
+
+def _seed(text: str) -> int:
+    """A seed, refused where it is a name: that of a column, most likely."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"it must be a whole number, received {text!r}. The column of the seeds of runs is --seed-column."
+        ) from None
+
+
+Seed = Annotated[int, typer.Option(parser=_seed, metavar="<int>", help="Determines every draw.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
 

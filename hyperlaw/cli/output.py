@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hyperlaw.cli.errors import as_options
+from hyperlaw.cli.wording import as_options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,35 +24,35 @@ def width() -> int:
     return min(shutil.get_terminal_size((100, 24)).columns, WIDEST)
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print sentences, wrapped; lines that begin with blanks stay so."""
+def say(text: str, *, hang: str = "", err: bool = False) -> None:
+    """Print sentences, wrapped; a line goes on where it began, behind `hang`."""
     for line in text.splitlines():
-        indent = " " * (len(line) - len(line.lstrip()))
+        indent = " " * (len(line) - len(line.lstrip())) + hang
         wrapped = textwrap.wrap(line, width(), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
         typer.echo("\n".join(wrapped), err=err)
 
 
 def show(frame: "pd.DataFrame", digits: int = 4) -> None:
-    """Print a table; one too wide goes on below."""
-    text = frame.to_string(line_width=width(), float_format=f"{{:.{digits}g}}".format, na_rep="")
+    """Print a table without its empty columns; one too wide goes on below."""
+    text = frame.dropna(axis=1, how="all").to_string(
+        line_width=width(), float_format=f"{{:.{digits}g}}".format, na_rep=""
+    )
     typer.echo("\n".join(line.rstrip().removesuffix("\\").rstrip() for line in text.splitlines()))
 
 
 def blocks(frame: "pd.DataFrame", lead: str) -> None:
     """Print one paragraph a row: its name and column `lead`, and the other columns below."""
     for name, row in frame.iterrows():
-        lines = [f"{name}: {row[lead]}" if row[lead] else f"{name}"]
-        lines += [f"    {column}: {value}" for column, value in row.drop(lead).items() if value not in ("", None)]
-        say("\n".join(lines))
+        say(f"{name}: {row[lead]}" if row[lead] else f"{name}", hang="    ")
+        say("    " + "; ".join(f"{column} {value}" for column, value in row.drop(lead).items() if value != "") + ".")
 
 
 def show_checks(checks: "Checks") -> None:
     """Print the checks, one a line, with what to do below those that did not pass."""
-    longest = max(map(len, checks.table["check"]))
     for row in checks.table.to_dict("records"):
-        typer.echo(f"{row['status']:6}  {row['check']:<{longest}}  {row['value']:>8.4g}  ({row['threshold']})")
+        typer.echo(f"{row['status']:6}  {row['value']:>9.4g}  {row['check']} ({row['threshold']})")
         if row["advice"]:
-            say(f"        {as_options(row['advice'])}")
+            say(f"{19 * ' '}{as_options(row['advice'])}")
 
 
 def told(checks: "Checks") -> dict[str, Any]:
@@ -65,7 +65,7 @@ def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """The rows of a table for JSON, its index among the columns where it has a name or is no count."""
     import pandas as pd
 
-    if isinstance(frame.index, pd.RangeIndex):
+    if isinstance(frame.index, pd.RangeIndex) and frame.index.name is None:
         return frame.to_dict("records")
     unnamed = frame.index.nlevels == 1 and frame.index.name is None
     return (frame.rename_axis("row") if unnamed else frame).reset_index().to_dict("records")
@@ -97,6 +97,8 @@ def writable(path: Path | None, option: str) -> None:
             path.unlink()
     except OSError as error:
         why = (error.strerror or str(error)).lower()
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            why = f"{path.parent} is no folder"
         raise typer.BadParameter(
             f"{path} cannot be written: {why}. Nothing was computed yet; name a file in a folder you may write to.",
             param_hint=option,

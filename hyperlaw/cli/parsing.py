@@ -120,7 +120,7 @@ def _prior(text: str) -> "Prior":
     found = _PRIOR.fullmatch(text)
     if not found:
         raise refused("it is not NAME(NUMBERS)")
-    known = {
+    known: dict[str, Any] = {
         name.lower(): one
         for name, one in vars(dist).items()
         if isinstance(one, type) and issubclass(one, dist.Distribution)
@@ -140,6 +140,9 @@ def _prior(text: str) -> "Prior":
                 given.append(float(value))
         except ValueError:
             raise refused(f"{value.strip()!r} is no number") from None
+    needs = list(known[name].arg_constraints)
+    if set(needs) != {*needs[: len(given)], *named} or len(given) + len(named) != len(needs):
+        raise refused(f"{known[name].__name__} needs {', '.join(needs)}")
     try:
         return known[name](*given, **named, validate_args=True)
     except (TypeError, ValueError) as error:
