@@ -15,6 +15,7 @@ from hyperlaw.cli.errors import plainly
 from hyperlaw.cli.fitting import law_names
 from hyperlaw.cli.wording import as_options
 from hyperlaw.diagnostics import check
+from hyperlaw.progress import track
 
 run = CliRunner().invoke
 VERBS = (
@@ -157,3 +158,10 @@ def test_width_is_that_of_the_terminal(monkeypatch):
 
 def test_a_seed_is_a_number():
     assert looking._seed("3") == 3
+
+
+def test_progress_is_on_standard_error(capsys):
+    assert list(track(range(3), "counting")) == [0, 1, 2]
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "counting" in told.err
