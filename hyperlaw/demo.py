@@ -22,7 +22,7 @@ LARGE = {"params": 98304, "data": 2**22}
 BY_HAND = ("reuse best", "argmin regression", "near-optimal regression", "quadratic regression")
 
 
-def demo(folder: Path, seed: int) -> Choice:
+def demo(folder: Path, seed: int, *, stderr: bool = False) -> Choice:
     """Fit both laws to the small scales of `lm_adam`, check, compare, decide, and score against the large runs.
 
     Parameters
@@ -31,13 +31,15 @@ def demo(folder: Path, seed: int) -> Choice:
         Where `demo.png` and `demo.nc` are written.
     seed
         Determines every draw.
+    stderr
+        Whether to tell it on standard error.
 
     Returns
     -------
     Choice
         The choice by the law that predicts left-out runs best.
     """
-    console = Console(width=110, highlight=False)
+    console = Console(width=110, highlight=False, stderr=stderr)
     runs = load_sweep("lm_adam")
     frame = runs.frame
     small = runs.where(frame["data"] <= SMALL)

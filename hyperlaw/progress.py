@@ -10,8 +10,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 def console() -> Console:
-    """Where bars are drawn. Without ipywidgets a notebook would be filled with warnings instead."""
-    return Console(force_jupyter=None if find_spec("ipywidgets") else False)
+    """Where bars are drawn: standard error, so that standard output holds results alone.
+
+    Without ipywidgets a notebook would be filled with warnings instead.
+    """
+    return Console(stderr=True, force_jupyter=None if find_spec("ipywidgets") else False)
 
 
 def track[T](items: Iterable[T], description: str, *, total: float | None = None, disable: bool = False) -> Iterable[T]:

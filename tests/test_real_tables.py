@@ -356,9 +356,7 @@ class TestOneScale:
 
     def test_two_cells_do_not_tell_two_exponents(self):
         frame = pd.concat([sweep((2e7,), (4e8,)), sweep((8e7,), (16e8,))], ignore_index=True)
-        text = (
-            "2 cells cannot tell the exponents of params and data apart, which move together in this table. State the"
-        )
+        text = "2 cells cannot tell the exponents of params and data apart, which move together in this table."
         with pytest.raises(ValueError, match=said(text)):
             hl.fit(hl.laws.StepLaw(), read(frame), seed=0)
 

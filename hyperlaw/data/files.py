@@ -1,4 +1,4 @@
-"""`read_file`: a table from a file, by what is in it and not by what it is called."""
+"""`read_file`, `read_bytes`: a table from what is in a file, and not by what it is called."""
 
 import csv
 import gzip
@@ -16,21 +16,38 @@ _DECIMAL_COMMA = re.compile(r"-?[0-9]+,[0-9]+(?:[eE][+-]?[0-9]+)?")
 
 
 def read_file(path: str | PathLike[str]) -> pd.DataFrame:
-    """Read a table: Parquet, JSON (an array, or one object a line), or text with separators, any of them gzipped.
-
-    Separators may be commas, semicolons, tabs or bars; decimal commas are read where the separator is another.
+    """Read a table from a file; see `read_bytes`.
 
     Raises
     ------
     FileNotFoundError
         When there is no such file.
     ValueError
-        When it is empty or cannot be read as any of them.
+        When it is empty or cannot be read.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}. Give the path of a CSV, Parquet or JSON file.")
-    content = path.read_bytes()
+    return read_bytes(path.read_bytes(), str(path))
+
+
+def read_bytes(content: bytes, name: str) -> pd.DataFrame:
+    """Read a table: Parquet, JSON (an array, or one object a line), or text with separators, any of them gzipped.
+
+    Separators may be commas, semicolons, tabs or bars; decimal commas are read where the separator is another.
+
+    Parameters
+    ----------
+    content
+        What the file holds.
+    name
+        What a refusal calls it.
+
+    Raises
+    ------
+    ValueError
+        When it is empty or cannot be read as any of them.
+    """
     if content[:2] == b"\x1f\x8b":
         content = gzip.decompress(content)
     if content[:4] == b"PAR1":
@@ -39,14 +56,14 @@ def read_file(path: str | PathLike[str]) -> pd.DataFrame:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(
-            f"{path} is neither Parquet nor text in UTF-8. Read it with pandas and pass the DataFrame to from_frame."
+            f"{name} is neither Parquet nor text in UTF-8. Read it with pandas and pass the DataFrame to from_frame."
         ) from None
     if not text.strip():
-        raise ValueError(f"{path} is empty: a line of column names and one row at least are needed.")
-    return _json(path, text) if text.lstrip()[0] in "[{" else _separated(text)
+        raise ValueError(f"{name} is empty: a line of column names and one row at least are needed.")
+    return _json(name, text) if text.lstrip()[0] in "[{" else _separated(text)
 
 
-def _json(path: Path, text: str) -> pd.DataFrame:
+def _json(name: str, text: str) -> pd.DataFrame:
     """An array of objects, one object a line, or one of columns; nested objects become columns with dots."""
     try:
         found = json.loads(text)
@@ -55,7 +72,7 @@ def _json(path: Path, text: str) -> pd.DataFrame:
             found = [json.loads(line) for line in text.splitlines() if line.strip()]
         except json.JSONDecodeError as error:
             raise ValueError(
-                f"{path} looks like JSON, but cannot be read as such: {error}. Write one object a line, or an array."
+                f"{name} looks like JSON, but cannot be read as such: {error}. Write one object a line, or an array."
             ) from None
     columns = isinstance(found, dict) and all(isinstance(values, list | dict) for values in found.values())
     return pd.DataFrame(found) if columns else pd.json_normalize(found)

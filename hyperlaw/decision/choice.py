@@ -87,7 +87,7 @@ class Choice(Decided):
             "explanation": self.explain(),
             "provenance": self.provenance,
         }
-        return json.dumps(_plain(told), indent=2, allow_nan=False)
+        return json.dumps(plain(told), indent=2, allow_nan=False)
 
     def plot(self) -> "Figure":
         """The picture for the planning document: see `hyperlaw.plots.choice`."""
@@ -99,14 +99,14 @@ class Choice(Decided):
         return f"{self.table.to_string(float_format='{:.3g}'.format)}\n{self.explain()}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """The same in the types of JSON; NaN and infinities, which it lacks, as None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     return float(value) if np.isfinite(value) else None

@@ -32,8 +32,11 @@ def load(path: str | PathLike[str], laws: Sequence[type[Law]] = ()) -> Posterior
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no fit at {path}. Save one with fit.save({path.name!r}).")
-    with xr.open_datatree(path, engine="h5netcdf") as opened:
-        tree = opened.load()
+    try:
+        with xr.open_datatree(path, engine="h5netcdf") as opened:
+            tree = opened.load()
+    except OSError as error:
+        raise ValueError(f"{path} was not written by fit.save: it cannot be read as netCDF ({error}).") from None
     if "law" not in tree.attrs or "constant_data" not in tree:
         raise ValueError(f"{path} was not written by fit.save: it has no law or no data.")
     known = LAWS | {law.__name__: law for law in laws}

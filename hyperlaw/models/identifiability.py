@@ -35,8 +35,8 @@ def identified(law: Law, table: Table) -> None:
     Raises
     ------
     ValueError
-        When runs have a single scale, or fewer cells than the law has exponents, a law over batch sizes is given a single one in every task, a task holds several
-        of its curves, or none of a law's covariates varies.
+        When runs have a single scale, or fewer cells than the law has exponents; a law over batch sizes is given a
+        single one in every task; a task holds several of its curves; or none of a law's covariates varies.
     """
     if table.kind == "runs":
         _several_scales(law, table)
@@ -79,9 +79,9 @@ def _enough_cells(law: Law, table: Table) -> None:
     alone = [name for name in varied if (name,) in law.alternatives]
     if alone and len(varied) > 1 and cells <= len(varied):
         raise ValueError(
-            f"{cells} cells cannot tell the exponents of {' and '.join(varied)} apart, which move together in this table. "
-            f"State the law over one of them, such as hl.laws.{law.name}(over={(alone[0],)!r}), or add runs at another "
-            "scale."
+            f"{cells} cells cannot tell the exponents of {' and '.join(varied)} apart, which move together in this "
+            f"table. State the law over one of them, such as hl.laws.{law.name}(over={(alone[0],)!r}), or add runs at "
+            "another scale."
         )
 
 
