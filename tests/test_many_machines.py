@@ -20,7 +20,7 @@ distributed = pytest.importorskip("distributed")
 def client():
     """A client of two worker processes on this machine."""
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=":0", silence_logs=50) as cluster,
         distributed.Client(cluster) as found,
     ):
         yield found
