@@ -69,7 +69,8 @@ def outcomes[J, R](
         return
     waiting: dict[Future[R], int] = {}
     try:
-        waiting |= {executor.submit(_alone, function, job): position for position, job in enumerate(jobs)}
+        for position, job in enumerate(jobs):
+            waiting[executor.submit(_alone, function, job)] = position
         for future in as_completed(list(waiting)):
             yield waiting.pop(future), _result(future.result)
             del future  # it holds its result, of which there may be many
