@@ -4,9 +4,9 @@
 
 Simulated sweeps of 200 runs without a fault (`clean_sweeps.drawn`: StepLaw, four sizes, two horizons, five learning
 rates, five batch sizes) are fitted and checked: by a loop of `hl.fit`, by `hl.fit_many` in one process, and by
-`hl.fit_many` with a pool of processes. All are warm: one sweep was fitted before, in every process. Then single
-functions are timed in the loop, to say where its seconds go, and one gradient of the posterior, alone and batched over
-sweeps. Writes the part of docs/evidence/speed.md between its marks.
+`hl.fit_many` with a pool of processes; in rounds, in each of which every way has the same sweeps in turn. All are
+warm: one sweep was fitted before, in every process. In the loop the parts of a fit are timed too, and after it one
+gradient of the posterior, alone and batched over sweeps. Writes the part of docs/evidence/speed.md between its marks.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 from clean_sweeps import LAW, Shape, drawn
 
 import hyperlaw as hl
@@ -39,18 +40,32 @@ BATCHES, GRADIENTS, REPEATS = (1, 4, 16, 64), 50, 7
 def main() -> None:
     """Time every way, and write the part of the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sweeps", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--sweeps", type=int, default=4, help="in each round")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
-    sweeps = {seed: drawn(SHAPE, seed) for seed in range(options.sweeps)}
-    hl.fit(LAW, sweeps[0], seed=0, progress=False).check()  # compiles
     parts: Counter[str] = Counter()
-    seconds = {
-        "a loop of `hl.fit`": timed(lambda: loop(sweeps, parts)),
-        "`hl.fit_many`, one process": timed(lambda: hl.fit_many(LAW, sweeps, seed=0, progress=False)),
-        f"`hl.fit_many`, {options.workers} processes": pooled(sweeps, options.workers),
-    }
-    text = page(seconds, parts, gradients(list(sweeps.values())), options.sweeps)
+    rows = []
+    with ProcessPoolExecutor(options.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        first = drawn(SHAPE, 0)
+        hl.fit(LAW, first, seed=0, progress=False).check()  # compiles, here and in every process
+        hl.fit_many(LAW, [first] * options.workers, seed=0, executor=pool, progress=False)
+        for number in range(options.rounds):
+            seeds = range(number * options.sweeps, (number + 1) * options.sweeps)
+            sweeps = {seed: drawn(SHAPE, seed) for seed in seeds}
+            ways = {
+                "a loop of `hl.fit`": partial(loop, sweeps, parts),
+                "`hl.fit_many`, one process": partial(hl.fit_many, LAW, sweeps, seed=0, progress=False),
+                f"`hl.fit_many`, {options.workers} processes": partial(
+                    hl.fit_many, LAW, sweeps, seed=0, executor=pool, progress=False
+                ),
+            }
+            turn = number % len(ways)  # each way is first, second and third in turn
+            order = [*ways, *ways][turn : turn + len(ways)]
+            took = {way: timed(ways[way]) / options.sweeps for way in order}
+            rows.append({way: took[way] for way in ways})
+            print(rows[-1], flush=True)
+    text = page(pd.DataFrame(rows), parts, gradients(list(sweeps.values())), options.sweeps)
     PAGE.write_text(MARKS.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", PAGE.read_text()))
     print(text)
 
@@ -91,13 +106,6 @@ def part(parts: Counter[str], name: str | Callable[[Any], str], owner: Any, func
     setattr(owner, function, plain)
 
 
-def pooled(sweeps: dict[int, hl.Runs], workers: int) -> float:
-    """Seconds with a pool of processes, each of which has fitted before."""
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        hl.fit_many(LAW, [sweeps[0]] * workers, seed=0, executor=pool, progress=False)
-        return timed(lambda: hl.fit_many(LAW, sweeps, seed=0, executor=pool, progress=False))
-
-
 def gradients(sweeps: list[hl.Runs]) -> dict[int, float]:
     """Microseconds of a gradient of one sweep's posterior, by how many sweeps are batched."""
     model = hl.likelihood(LAW, sweeps[0])
@@ -126,30 +134,27 @@ def gradients(sweeps: list[hl.Runs]) -> dict[int, float]:
     return found
 
 
-def page(seconds: dict[str, float], parts: Counter[str], gradient: dict[int, float], sweeps: int) -> str:
-    """Markdown: throughput, the parts of the loop, and gradients."""
-    base = next(iter(seconds.values()))
+def page(seconds: pd.DataFrame, parts: Counter[str], gradient: dict[int, float], sweeps: int) -> str:
+    """Markdown: throughput (seconds a fit, one row a round), the parts of the loop, and gradients."""
+    base = seconds.iloc[:, 0]
     lines = [
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {sweeps} simulated sweeps "
-        "of 200 runs, each fitted and checked; nothing is compiled anew.",
-        "", "| way | seconds a fit | fits an hour | times the loop |", "|---|---|---|---|",
-        *(
-            f"| {way} | {total / sweeps:.1f} | {3600 * sweeps / total:.0f} | {base / total:.2f} |"
-            for way, total in seconds.items()
-        ),
-        "", "| part of a fit in the loop | seconds | share |", "|---|---|---|",
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; simulated sweeps of 200 "
+        f"runs, each fitted and checked, {sweeps} in each of {len(seconds)} rounds; medians (lowest to highest).",
+        "", "| way | seconds a fit | throughput, times the loop |", "|---|---|---|",
     ]  # fmt: skip
-    rest = {"other": base - parts.total()}
-    lines += [f"| {name} | {s / sweeps:.2f} | {100 * s / base:.0f} % |" for name, s in (dict(parts) | rest).items()]
+    for way, each in seconds.items():
+        ratio = base / each
+        lines.append(
+            f"| {way} | {each.median():.1f} ({each.min():.1f} to {each.max():.1f}) | "
+            f"{ratio.median():.2f} ({ratio.min():.2f} to {ratio.max():.2f}) |"
+        )
+    fits, total = sweeps * len(seconds), sweeps * base.sum()
+    spent = {**parts, "other": total - parts.total()}
+    lines += ["", "| part of a fit in the loop | seconds, mean | share |", "|---|---|---|"]
+    lines += [f"| {name} | {value / fits:.2f} | {100 * value / total:.0f} % |" for name, value in spent.items()]
     batched = ", ".join(f"{micro:.0f} by {n}" for n, micro in gradient.items())
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"Microseconds of a gradient of one sweep, worked out one by one or so many at once: {batched}.",
-            "",
-        ]
-    )
+    said = f"Microseconds of a gradient of one sweep, worked out one by one or so many at once: {batched}."
+    return "\n".join([*lines, "", said, ""])
 
 
 if __name__ == "__main__":
