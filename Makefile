@@ -8,7 +8,7 @@ export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
 .PHONY: demo test test-slow test-all lint types sweep sweep-optimizers digits value-rl
-.PHONY: bench backtest calibrate clean-sweeps atlas laws closed-loop
+.PHONY: bench many backtest calibrate clean-sweeps atlas laws closed-loop
 
 demo: $(READY)
 	$(BIN)/hyperlaw demo
@@ -36,6 +36,10 @@ types: $(READY)
 # machine that does nothing else.
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py
+
+# Throughput of many fits, into docs/evidence/speed.md: ten minutes, on a machine that does nothing else.
+many: $(READY)
+	$(BIN)/python benchmarks/many.py
 
 # Regret and coverage at withheld scales, into docs/evidence/backtest.md: about an hour on two cores.
 backtest: $(READY)

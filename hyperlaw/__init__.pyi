@@ -41,6 +41,8 @@ from .inference.predict import Prediction as Prediction
 from .inference.prior_predict import PriorPrediction as PriorPrediction
 from .inference.prior_predict import prior_predict as prior_predict
 from .inference.tied_prior import tied_prior as tied_prior
+from .many_fits import ManyFits as ManyFits
+from .many_fits import fit_many as fit_many
 from .models import laws as laws
 from .models.law import Law as Law
 from .models.law import OptimumLaw as OptimumLaw

@@ -1,9 +1,12 @@
 """`backtest`: refit without some scales, predict them or decide for them, and score against what was measured there."""
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from hyperlaw.data.table import Table
@@ -11,11 +14,11 @@ from hyperlaw.data.vocabulary import Row
 from hyperlaw.diagnostics.score_settings import SettingScores
 from hyperlaw.diagnostics.score_values import ValueScores
 from hyperlaw.diagnostics.withheld import HoldOut, withheld
+from hyperlaw.inference.jobs import check_executor, in_order
 from hyperlaw.inference.refit import quality, refit
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
-from hyperlaw.progress import track
 from hyperlaw.risk import Risk
 from hyperlaw.streams import check_seed
 
@@ -69,6 +72,7 @@ def backtest(
     sparse: int | None = None,
     repeats: int = 1,
     risks: Mapping[str, Risk] | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ) -> Backtest:
     """Withhold the largest scales, fit the rest, choose settings for what was withheld or predict it, and score.
@@ -96,6 +100,8 @@ def backtest(
         How often to draw them.
     risks
         Of runs: attitudes to risk by name; left out, mean, 90 % quantile and CVaR(0.9).
+    executor
+        Whose workers refit and score, as for `hl.fit_many`; this process when left out. Results are the same.
     progress
         Whether to show a progress bar.
 
@@ -108,11 +114,12 @@ def backtest(
     ------
     ValueError
         When there is no law or no risk, one is named as a recipe is, `hold_out` names nothing or leaves nothing to fit,
-        `sparse` or `repeats` is out of range, or a law needs a column that the table lacks.
+        `sparse` or `repeats` is out of range, a law needs a column that the table lacks, or the executor forks.
     TypeError
-        When the seed is no integer.
+        When the seed is no integer, or `executor` no executor.
     """
     check_seed(seed)
+    check_executor(executor)
     if not laws:
         raise ValueError("backtest needs a law or more, received none.")
     models = {name: likelihood(law, table) for name, law in laws.items()}
@@ -121,18 +128,36 @@ def backtest(
     if taken:
         raise ValueError(f"a law is named {taken[0]!r}, as a recipe is. The recipes are: {', '.join(score.baselines)}.")
     parts, words = withheld(table, hold_out, score.scales)
-    jobs = [(repeat, number, out) for repeat in range(repeats) for number, out in enumerate(parts)]
-    rows: list[Row] = []
-    for repeat, number, out in track(jobs, "backtest", disable=not progress):
-        train, keep = score.train(out, seed, repeat)
-        for name, model in models.items():
-            fit = refit(model, train, seed=seed + repeat + number, keep=keep)
-            about = {"method": name, "repeat": repeat} | quality(fit)
-            rows += [about | row for row in score.of_law(fit, out)]
-        for name in score.baselines:
-            rows += [{"method": name, "repeat": repeat} | row for row in score.of_baseline(name, train, out)]
+    jobs = [
+        _Job(name, repeat, number, out)
+        for repeat in range(repeats)
+        for number, out in enumerate(parts)
+        for name in (*models, *score.baselines)
+    ]
+    scored = in_order(partial(_scored, score, models, seed), jobs, executor, "backtest", progress=progress)
+    rows = [row for some in scored for row in some]
     found = score.table(pd.DataFrame(rows))
     return Backtest(found, words, _summary(score, found))
+
+
+class _Job(NamedTuple):
+    """One law or recipe, fitted without one part of the table."""
+
+    method: str
+    repeat: int
+    number: int
+    out: np.ndarray
+
+
+def _scored(score: SettingScores | ValueScores, models: Mapping[str, Likelihood], seed: int, job: _Job) -> list[Row]:
+    """Scores of one job, one row a withheld cell and risk, or a withheld value."""
+    train, keep = score.train(job.out, seed, job.repeat)
+    about: Row = {"method": job.method, "repeat": job.repeat}
+    if job.method not in models:
+        return [about | row for row in score.of_baseline(job.method, train, job.out)]
+    fit = refit(models[job.method], train, seed=seed + job.repeat + job.number, keep=keep)
+    about |= quality(fit)
+    return [about | row for row in score.of_law(fit, job.out)]
 
 
 def _scores(

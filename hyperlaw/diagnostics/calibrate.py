@@ -7,6 +7,7 @@ exact, the rank of each true value among its posterior draws would be uniform ov
 import hashlib
 import json
 import os
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from arviz_stats.ecdf_utils import compute_ecdf, ecdf_pit
 from hyperlaw.data.table import Table
 from hyperlaw.data.vocabulary import At, number
 from hyperlaw.inference.cells import check_target
+from hyperlaw.inference.jobs import check_executor
 from hyperlaw.inference.ranks import KEPT, Record, ranks
 from hyperlaw.inference.refit import CHAINS, DRAWS, SHORT
 from hyperlaw.inference.simulate import simulate
@@ -142,6 +144,7 @@ def calibrate(
     seed: int,
     at: At | None = None,
     folder: str | os.PathLike[str] | None = None,
+    executor: Executor | None = None,
     progress: bool = True,
 ) -> Calibration:
     """Simulate sweeps from the law's prior, sample each one's posterior, and rank the truth among its draws.
@@ -175,6 +178,9 @@ def calibrate(
         in a new task when there are several.
     folder
         Where each finished simulation is written; a second call goes on from there, also with more simulations.
+    executor
+        Whose workers simulate and sample, as for `hl.fit_many`; threads of this process when left out. Results are the
+        same.
     progress
         Whether to show a progress bar.
 
@@ -186,11 +192,12 @@ def calibrate(
     Raises
     ------
     TypeError, ValueError
-        When seed, simulations, target or runs are not what is needed, or `folder` holds another calibration.
+        When seed, simulations, target, runs or executor are not what is needed, or `folder` holds another calibration.
     RuntimeError
         When fewer than two simulations could be sampled.
     """
     check_seed(seed)
+    check_executor(executor)
     if not isinstance(simulations, int) or simulations < FEWEST:
         raise ValueError(f"simulations must be {FEWEST} or more, received {simulations!r}: fewer show nothing.")
     model = likelihood(law, design)
@@ -199,7 +206,7 @@ def calibrate(
     check_target(truth, target)
     store = _Store(folder, _digest(model, design, target, seed))
     missing = [index for index in range(simulations) if index not in store.done]
-    fresh = ranks(model, design, target, seed, missing)
+    fresh = ranks(model, design, target, seed, missing, executor)
     for record in track(fresh, f"{model.law.name}: simulations", total=len(missing), disable=not progress):
         store.add(record)
     return _calibration([store.done[index] for index in range(simulations)], seed, target)

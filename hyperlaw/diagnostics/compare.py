@@ -1,6 +1,7 @@
 """`compare`: which of several laws predicts runs better that it has not seen."""
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import arviz_stats as az
@@ -12,6 +13,7 @@ from scipy.stats import norm
 
 from hyperlaw.diagnostics.psis_loo import psis_loo
 from hyperlaw.diagnostics.refit_cv import by_group, group_error
+from hyperlaw.inference.jobs import check_executor
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.streams import check_seed
 
@@ -53,7 +55,13 @@ class Comparison:
         return f"{self.table.to_string()}\n{self.sentence}"
 
 
-def compare(fits: Mapping[str, Posterior], *, leave_out: str = "run", seed: int | None = None) -> Comparison:
+def compare(
+    fits: Mapping[str, Posterior],
+    *,
+    leave_out: str = "run",
+    seed: int | None = None,
+    executor: Executor | None = None,
+) -> Comparison:
     """Compare fits by how well they predict runs that they have not seen.
 
     The score of a run is the log of its posterior predictive density: whether it diverged and, where it did not, its
@@ -71,6 +79,8 @@ def compare(fits: Mapping[str, Posterior], *, leave_out: str = "run", seed: int 
         product of their covariates. This scores extrapolation by one step.
     seed
         Determines every draw of the refits: needed for tasks and scales, and for runs when one needs a refit.
+    executor
+        Whose workers refit, as for `hl.fit_many`; this process when left out. Results are the same.
 
     Returns
     -------
@@ -82,20 +92,21 @@ def compare(fits: Mapping[str, Posterior], *, leave_out: str = "run", seed: int 
     ------
     ValueError
         With fewer than two fits, fits to different runs, a `leave_out` that is not one of the three, a single task,
-        fewer than three scales, or no seed where one is needed.
+        fewer than three scales, no seed where one is needed, or an executor that forks.
     TypeError
-        When the seed is not an integer of 0 or more.
+        When the seed is not an integer of 0 or more, or `executor` is no executor.
     """
     _check(fits, leave_out, seed)
+    check_executor(executor)
     if leave_out == "run":
-        scores, refits = psis_loo(fits, seed)
+        scores, refits = psis_loo(fits, seed, executor)
         table, by = _table(scores), pd.DataFrame(columns=list(fits))
     elif seed is None:
         raise ValueError(
             f"leave_out={leave_out!r} refits the laws, which needs a seed. Pass seed=0 or another integer."
         )
     else:
-        scores, refits = by_group(fits, leave_out, seed)
+        scores, refits = by_group(fits, leave_out, seed, executor)
         groups = _groups(scores, leave_out)
         table, by = _table(scores, groups.sum()), groups.mean()
     return Comparison(table, _sentence(table, scores, by, refits, leave_out), scores, by, refits)

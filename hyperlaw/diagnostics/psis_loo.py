@@ -3,6 +3,7 @@
 import functools
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
 from typing import Any
 
 import arviz_stats as az
@@ -21,7 +22,9 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.likelihoods.base import Design, Likelihood
 
 
-def psis_loo(fits: Mapping[str, Posterior], seed: int | None) -> tuple[dict[str, ELPDDataLOO], pd.DataFrame]:
+def psis_loo(
+    fits: Mapping[str, Posterior], seed: int | None, executor: Executor | None = None
+) -> tuple[dict[str, ELPDDataLOO], pd.DataFrame]:
     """Log score of every run under each fit, given the other runs.
 
     PSIS-LOO; moment matching for the runs whose Pareto k is above its threshold; a refit without the run for those
@@ -33,6 +36,8 @@ def psis_loo(fits: Mapping[str, Posterior], seed: int | None) -> tuple[dict[str,
         Fits, by name.
     seed
         Determines every draw of the refits; may be None when none is needed.
+    executor
+        Whose workers refit; this process when left out.
 
     Returns
     -------
@@ -54,7 +59,7 @@ def psis_loo(fits: Mapping[str, Posterior], seed: int | None) -> tuple[dict[str,
             "refits need a seed. Pass seed=0 or another integer."
         )
     jobs = [(name, _without_run(fits[name], int(i))) for name, i in left]
-    values, refits = score(fits, jobs, seed or 0)
+    values, refits = score(fits, jobs, seed or 0, executor)
     for (name, part), value in zip(jobs, values, strict=True):
         _replace(scores[name], fits[name], part, value)
     return scores, refits

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import jax
@@ -14,10 +15,10 @@ from numpyro import handlers
 from scipy.special import logsumexp
 
 from hyperlaw.data.table import Table
+from hyperlaw.inference.jobs import in_order
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.refit import quality, refit
 from hyperlaw.models.likelihoods.base import Design, Likelihood
-from hyperlaw.progress import track
 from hyperlaw.streams import jax_key
 
 ANEW = 20
@@ -45,7 +46,7 @@ class Part(NamedTuple):
 
 
 def by_group(
-    fits: Mapping[str, Posterior], leave_out: str, seed: int
+    fits: Mapping[str, Posterior], leave_out: str, seed: int, executor: Executor | None = None
 ) -> tuple[dict[str, ELPDDataLOOKFold], pd.DataFrame]:
     """Log score of withheld runs under each fit's law, refitted without their task or scale.
 
@@ -57,6 +58,8 @@ def by_group(
         `"task"` or `"scale"`.
     seed
         Determines every draw.
+    executor
+        Whose workers refit; this process when left out.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def by_group(
     """
     table = next(iter(fits.values())).table
     parts = without_task(table) if leave_out == "task" else without_scale(table)
-    values, refits = score(fits, [(name, part) for name in fits for part in parts], seed)
+    values, refits = score(fits, [(name, part) for name in fits for part in parts], seed, executor)
     each = len(parts)
     scores = {
         name: _elpd(fit, leave_out, parts, values[i * each : (i + 1) * each])
@@ -120,7 +123,7 @@ def _scale_label(rows: pd.DataFrame, runs: Table) -> str:
 
 
 def score(
-    fits: Mapping[str, Posterior], jobs: Sequence[tuple[str, Part]], seed: int
+    fits: Mapping[str, Posterior], jobs: Sequence[tuple[str, Part]], seed: int, executor: Executor | None = None
 ) -> tuple[list[np.ndarray], pd.DataFrame]:
     """Refit for each job, a name of `fits` and a part, and score the runs left out. A bar shows the progress.
 
@@ -131,13 +134,31 @@ def score(
     refits
         One row a job: `fit, left_out, runs` (how many), `divergences`, `r_hat` (largest of the law's parameters).
     """
-    values, rows = [], []
-    for i, (name, part) in enumerate(track(jobs, description="refitting", disable=not jobs)):
-        fit = fits[name]
-        again = refit(fit.likelihood, fit.table, seed=seed + i, keep=pd.Series(part.keep, index=fit.table.frame.index))
-        values.append(log_mean_exp(log_densities(again, part, seed + i)))
-        rows.append({"fit": name, "left_out": part.label, "runs": int(part.out.sum())} | quality(again))
-    return values, pd.DataFrame(rows, columns=["fit", "left_out", "runs", "divergences", "r_hat"])
+    # Models and tables go to the workers, not fits: those are many times larger.
+    asked = [_Job(fits[name].likelihood, fits[name].table, part, seed + i) for i, (name, part) in enumerate(jobs)]
+    found = in_order(_scored, asked, executor, "refitting")
+    rows = [
+        {"fit": name, "left_out": part.label, "runs": int(part.out.sum())} | sampled
+        for (name, part), (_, sampled) in zip(jobs, found, strict=True)
+    ]
+    refits = pd.DataFrame(rows, columns=["fit", "left_out", "runs", "divergences", "r_hat"])
+    return [value for value, _ in found], refits
+
+
+class _Job(NamedTuple):
+    """One refit."""
+
+    likelihood: Likelihood
+    table: Table
+    part: Part
+    seed: int
+
+
+def _scored(job: _Job) -> tuple[np.ndarray, dict[str, float]]:
+    """Log score of each run left out, and how well the refit was sampled."""
+    keep = pd.Series(job.part.keep, index=job.table.frame.index)
+    again = refit(job.likelihood, job.table, seed=job.seed, keep=keep)
+    return log_mean_exp(log_densities(again, job.part, job.seed)), quality(again)
 
 
 def log_densities(fit: Posterior, part: Part, seed: int) -> np.ndarray:

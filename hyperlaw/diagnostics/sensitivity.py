@@ -1,14 +1,17 @@
 """`sensitivity`: whether the prior decides, and whether one task or one scale does."""
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import Literal, NamedTuple
 
 import arviz_stats as az
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, Row, with_unit
 from hyperlaw.diagnostics.check import good_k
 from hyperlaw.diagnostics.power_scale import (
@@ -21,10 +24,11 @@ from hyperlaw.diagnostics.power_scale import (
     resample,
     sensitivity_table,
 )
+from hyperlaw.inference.jobs import check_executor, in_order
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import Prediction, predict
 from hyperlaw.inference.refit import refit
-from hyperlaw.progress import track
+from hyperlaw.models.likelihoods.base import Likelihood
 from hyperlaw.risk import Risk, as_risk, choose
 from hyperlaw.streams import check_seed, generator
 
@@ -72,6 +76,7 @@ def sensitivity(
     at: At | None = None,
     risk: Risk | str | None = None,
     seed: int | None = None,
+    executor: Executor | None = None,
 ) -> Sensitivity:
     """Ask whether the prior decides and, of a decision, whether one task or one scale does.
 
@@ -94,6 +99,8 @@ def sensitivity(
         Of a decision: target and risk measure, as for `hl.decide`, whose polish between grid points is left out.
     seed
         Of a decision: determines the refits and the resampling.
+    executor
+        Of a decision: whose workers refit, as for `hl.fit_many`; this process when left out. Results are the same.
 
     Returns
     -------
@@ -104,10 +111,11 @@ def sensitivity(
     ------
     ValueError
         When `quantity` is unknown, an argument is missing or not for that quantity, the target is not what the law
-        needs, or the fit has no log prior.
+        needs, the fit has no log prior, or the executor forks.
     TypeError
-        When a decision comes without an integer seed.
+        When a decision comes without an integer seed, or `executor` is no executor.
     """
+    check_executor(executor)
     if quantity not in ("decision", "parameters"):
         raise ValueError(f'quantity must be "decision" or "parameters", received {quantity!r}.')
     if "log_prior" not in fit.tree.children:
@@ -133,7 +141,7 @@ def sensitivity(
     seed = check_seed(seed, 'quantity="decision" refits the law, so ')
     prediction = predict(fit, at)
     table = sensitivity_table(fit, _optimum(prediction))
-    rows = [*_reweighted(fit, prediction, risk, seed), *_refitted(fit, at, risk, seed)]
+    rows = [*_reweighted(fit, prediction, risk, seed), *_refitted(fit, at, risk, seed, executor)]
     settings = _priced(fit, at, pd.DataFrame(rows).set_index("change"))
     sentence = " ".join([_prior_sentence(table), *_setting_sentences(settings, fit)])
     return Sensitivity(table, settings, sentence)
@@ -171,24 +179,36 @@ def _reweighted(fit: Posterior, prediction: Prediction, risk: Risk, seed: int) -
             yield {"change": f"{name} x {power}", **_setting(prediction, chosen), "pareto_k": k}
 
 
-def _refitted(fit: Posterior, at: At, risk: Risk, seed: int) -> Iterator[Row]:
+class _Refit(NamedTuple):
+    """One refit: what is changed, the model, and the runs that are kept."""
+
+    change: str
+    model: Likelihood
+    keep: pd.Series
+
+
+def _refitted(fit: Posterior, at: At, risk: Risk, seed: int, executor: Executor | None = None) -> list[Row]:
     """Rows of the settings that refits choose, each from its own candidates: to parts of the runs, by other windows."""
     frame = fit.runs.frame
     everything = pd.Series(True, index=frame.index)
-    refits = [*((change, fit.likelihood, keep) for change, keep in _parts(fit)), *(
-        (f"window x {factor:g}", replace(fit.surface, window=factor * fit.surface.window), everything)
+    refits = [*(_Refit(change, fit.likelihood, keep) for change, keep in _parts(fit)), *(
+        _Refit(f"window x {factor:g}", replace(fit.surface, window=factor * fit.surface.window), everything)
         for factor in WINDOWS
     )]  # fmt: skip
-    for change, model, keep in track(refits, description="refits"):
-        if frame.loc[keep & ~frame["diverged"], "cell"].nunique() < 2:
-            yield {"change": change, "note": "not refitted: fewer than two cells with a loss are left"}
-            continue
-        again = refit(model, fit.runs, keep=keep, seed=seed)
-        prediction = predict(again, at)
-        chosen, _ = choose(risk, _regret(prediction))
-        divergences = int(again.tree["sample_stats"]["diverging"].sum())
-        note = "; ".join([*_only_one(fit, keep), *_loose(again)])
-        yield {"change": change, **_setting(prediction, chosen), "divergences": divergences, "note": note}
+    return in_order(partial(_chosen, fit.runs, at, risk, seed), refits, executor, "refits")
+
+
+def _chosen(runs: Runs, at: At, risk: Risk, seed: int, job: _Refit) -> Row:
+    """The setting that a refit chooses."""
+    frame = runs.frame
+    if frame.loc[job.keep & ~frame["diverged"], "cell"].nunique() < 2:
+        return {"change": job.change, "note": "not refitted: fewer than two cells with a loss are left"}
+    again = refit(job.model, runs, keep=job.keep, seed=seed)
+    prediction = predict(again, at)
+    chosen, _ = choose(risk, _regret(prediction))
+    divergences = int(again.tree["sample_stats"]["diverging"].sum())
+    note = "; ".join([*_only_one(again, job.keep), *_loose(again)])
+    return {"change": job.change, **_setting(prediction, chosen), "divergences": divergences, "note": note}
 
 
 def _parts(fit: Posterior) -> Iterator[tuple[str, pd.Series]]:

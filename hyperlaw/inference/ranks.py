@@ -3,7 +3,8 @@
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import arviz_stats as az
@@ -12,6 +13,7 @@ import numpy as np
 
 from hyperlaw.data.table import Table
 from hyperlaw.data.vocabulary import At
+from hyperlaw.inference.jobs import as_finished
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import target_draws
 from hyperlaw.inference.refit import SHORT
@@ -25,7 +27,9 @@ KEPT = 100  # posterior draws that a true value is ranked among
 Record: TypeAlias = dict[str, Any]
 
 
-def ranks(law: Law | Likelihood, table: Table, at: At, seed: int, indices: list[int]) -> Iterator[Record]:
+def ranks(
+    law: Law | Likelihood, table: Table, at: At, seed: int, indices: list[int], executor: Executor | None = None
+) -> Iterator[Record]:
     """Simulate sweeps, sample the posterior of each, and rank the true values among its draws.
 
     Parameters
@@ -36,6 +40,8 @@ def ranks(law: Law | Likelihood, table: Table, at: At, seed: int, indices: list[
         A target scale, as for `fit.predict`.
     seed, indices
         Determine every draw: simulation 7 is the same whatever else is asked for.
+    executor
+        Whose workers simulate and sample; threads of this process when left out.
 
     Yields
     ------
@@ -44,12 +50,14 @@ def ranks(law: Law | Likelihood, table: Table, at: At, seed: int, indices: list[
         100; empty when it failed), `divergences` (draws), `r_hat` and `ess` (the worst of the scalar parameters),
         `seconds`, `diverged_runs`, and `failed`, the reason why it could not be sampled, else empty.
     """
+    if executor is not None:
+        yield from (record for _, record in as_finished(partial(_whole, law, table, at, seed), indices, executor))
+        return
     # NumPyro keeps one stack of handlers for all threads, so two traces at a time would mix. Data are therefore drawn
     # and ranks made in this thread, and the sampler goes into others only once a simulation has compiled it.
     waiting = iter(indices)
     for index in waiting:
-        drawn = _draw(law, table, seed, index)
-        record = _record(drawn, _sample(drawn), at)
+        record = _whole(law, table, at, seed, index)
         yield record
         if not record["failed"]:
             break
@@ -82,6 +90,12 @@ class _Sampled(NamedTuple):
     stats: dict[str, np.ndarray]
     seconds: float
     failed: str
+
+
+def _whole(law: Law | Likelihood, table: Table, at: At, seed: int, index: int) -> Record:
+    """The record of one simulation."""
+    drawn = _draw(law, table, seed, index)
+    return _record(drawn, _sample(drawn), at)
 
 
 def _draw(law: Law | Likelihood, table: Table, seed: int, index: int) -> _Drawn:
