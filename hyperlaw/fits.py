@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -145,8 +145,9 @@ def update(
         A fit of a law to runs.
     new_runs
         One row a finished run, columns as in `fit.runs.frame`: `learning_rate`, `batch_size` (data points), every scale
-        of the old runs, `loss` (nats; NaN where diverged), `task` where there are several, `seed` (0 when
-        left out), `diverged` if any, and `run` where several rows are one new run. Cells and tasks may be new.
+        of the old runs, `loss` (in their unit; NaN where diverged), `task` where there are several, `seed` (0 when left
+        out), `diverged` if any (left out, the runs without a loss), and `run` where several rows are one new run. Cells
+        and tasks may be new.
     seed
         Determines every draw.
     chains, draws, progress
@@ -199,11 +200,12 @@ def _together(old: Runs, new: Runs | pd.DataFrame | Mapping[str, Any]) -> Runs:
     if len(frame) == 0:
         raise ValueError("new_runs must hold a run or more, received none.")
     known = old.frame
-    defaults = {"task": old.tasks[0], "seed": 0, "diverged": False}
+    defaults = {"task": old.tasks[0], "seed": 0, "diverged": frame["loss"].isna()}
     frame = frame.assign(**{name: value for name, value in defaults.items() if name not in frame})
     if "run" in known:  # the numbers of the old ones name none of the new
         known["run"] = "old " + known["run"].astype(str)
         frame["run"] = "new " + frame.get("run", pd.Series(range(len(frame)), frame.index)).astype(str)
     columns = [name for name in known.columns if name != "cell"]
     # Batch sizes of both are in data points already.
-    return Runs.from_frame(pd.concat([known[columns], frame[columns]]), batch_unit=1)
+    both = Runs.from_frame(pd.concat([known[columns], frame[columns]]), batch_unit=1, loss_unit=old.loss_unit)
+    return replace(both, notes=(*old.notes, *both.notes))

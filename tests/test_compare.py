@@ -168,7 +168,7 @@ def test_scales_are_left_out_from_the_middle_up_and_equal_products_together(refi
 
 
 def test_scales_that_differ_little_stay_apart(refits):
-    runs = made_up_runs(data=(1e8, 1.0001e8, 1.0002e8, 1.0003e8))
+    runs = made_up_runs(sizes=(1e8, 1.0001e8, 1.0002e8, 1.0003e8), data=(4e8,))
     comparison = hl.compare({"a": made_up(runs, 0), "b": made_up(runs, 1)}, leave_out="scale", seed=2)
     assert len(comparison.by_group) == 2
 

@@ -12,6 +12,7 @@ from hyperlaw.diagnostics.ground_truth import ground_truth
 
 COLUMNS = {
     "learning_rate", "batch_size", "regret_mean", "regret_q90", "regret_cvar90", "risk", "p_best", "p_diverge",
+    "allowed",
 }  # fmt: skip
 
 

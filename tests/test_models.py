@@ -209,17 +209,17 @@ def test_a_label_enters_as_its_position():
 def test_missing_covariate_is_named():
     source = hl.Runs.from_frame(runs().frame.drop(columns=["params", "width", "utd", "cell"]))
     text = (
-        "StepLaw needs params, which these runs do not have; their scales are data. "
-        "Name the column when making the runs, or choose another law."
+        "ComputeLaw needs params, which this table does not have; its columns are learning_rate, batch_size, data, "
+        "task, seed, loss, diverged, cell. Name the column when making the table, or fit StepLaw, TimeTransfer."
     )
     with pytest.raises(ValueError, match=re.escape(text)):
-        hl.likelihood(hl.laws.StepLaw(), source).design(source)
+        hl.likelihood(hl.laws.ComputeLaw(), source).design(source)
 
 
 def test_all_missing_covariates_are_named():
     frame = runs().frame.assign(width=lambda f: f["data"]).drop(columns=["params", "data", "utd", "cell"])
     source = hl.Runs.from_frame(frame)
-    text = r"TimeTransfer needs params, data, which these runs do not have; .* are width"
+    text = r"TimeTransfer needs params, data, which this table does not have; .*, width, .* or fit StepLaw\."
     with pytest.raises(ValueError, match=text):
         hl.likelihood(hl.laws.TimeTransfer(), source).design(source)
 
@@ -228,8 +228,8 @@ def test_missing_columns_of_values_are_named():
     table = hl.Optima.from_frame(pd.DataFrame({"learning_rate": [1e-3, 2e-3], "params": [1e6, 1e7]}))
     text = (
         "Surge needs batch_size, which this table does not have; its columns are task, params, learning_rate, "
-        "learning_rate_error, learning_rate_low, learning_rate_high. Name the column when making the table, or choose "
-        "another law."
+        "learning_rate_error, learning_rate_low, learning_rate_high. Name the column when making the table, or fit "
+        "StepLaw."
     )
     with pytest.raises(ValueError, match=re.escape(text)):
         hl.likelihood(hl.laws.Surge(), table).design(table)

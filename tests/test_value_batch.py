@@ -74,7 +74,9 @@ def test_without_a_batch_size_nothing_is_predicted(fitted):
     at = {name: float(row[name]) for name in fitted.law.covariates}
     with pytest.raises(ValueError, match=re.escape(f"at must give exactly {names}: missing batch_size{WHY}")):
         predict(fitted, at)
-    for value in (0.0, -1.0, np.inf, "large"):
+    with pytest.raises(ValueError, match=re.escape("at['batch_size'] must be a number such as 1e9, '7B'")):
+        predict(fitted, at | {"batch_size": "large"})
+    for value in (0.0, -1.0, np.inf):
         with pytest.raises(ValueError, match=re.escape("at['batch_size'] must be a finite number above zero, receive")):
             predict(fitted, at | {"batch_size": value})
     frame = pd.DataFrame([at]).assign(task="all")

@@ -97,7 +97,8 @@ def test_what_is_no_target_is_refused(fit):
         {n: v for n, v in at.items() if n != "task"},
     )
     refused(f"task 'sgd' is not among the fitted tasks {', '.join(fit.table.tasks)}. Pass one of", at | {"task": "sgd"})
-    for value in (0.0, -1.0, np.nan, "2"):
+    refused(f"at['{first}'] must be a number", at | {first: "many"})
+    for value in (0.0, -1.0, np.nan):
         refused(f"at['{first}'] must be a finite number above zero, received {value!r}.", at | {first: value})
     with pytest.raises(
         ValueError, match=f"candidates are priced by a fit of Runs; this is one of {type(fit.table).__name__}"

@@ -50,7 +50,7 @@ class Choice(Decided):
         Returns
         -------
         Score
-            `.table` and the `.regret` draws. Constraints are not applied to it.
+            `.table` and the `.regret` draws. Its column `allowed` says what keeps to the constraints.
 
         Raises
         ------

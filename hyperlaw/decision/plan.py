@@ -62,7 +62,8 @@ def score_plan(choice: Decided, plan: Mapping[str, float], within: float) -> Sco
     draws = xr.DataArray(
         regret, dims=("sample", "setting"), coords={"setting": list(rows), "law": choice.regret.coords["law"]}
     )
-    return Score(table.assign(note=pd.Series(notes)), draws, within)
+    allowed = choice.priced.keep(table, choice.subject_to, choice.at)
+    return Score(table.assign(allowed=allowed, note=pd.Series(notes)), draws, within)
 
 
 def _note(source: str, reach: Mapping[str, tuple[float, float]], at: Mapping[str, float]) -> str:
