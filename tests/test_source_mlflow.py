@@ -6,8 +6,10 @@ import sys
 import numpy as np
 import pytest
 from tracked_sweep import SETTINGS, WORDS, as_runs, curve, final_loss
+from typer.testing import CliRunner
 
 import hyperlaw as hl
+from hyperlaw.cli import app
 from hyperlaw.data.sources.mlflow import read_mlflow
 
 pytestmark = pytest.mark.filterwarnings(
@@ -62,6 +64,18 @@ def test_a_sweep_becomes_runs(store):
     assert table["batch"].dtype == "int64"
     runs = hl.Runs.from_mlflow(store, "sweep", **WORDS)
     assert runs.digest == as_runs(table).digest
+
+
+def test_the_command_line_reads_it_by_the_same_words(store, monkeypatch, tmp_path):
+    asked = {}
+    monkeypatch.setattr(hl, "fit", lambda law, table, **given: asked.update(table=table) or sys.exit(0))
+    words = [text for word, column in WORDS.items() for text in (f"--{word.replace('_', '-')}", column)]
+    out = ["--out", str(tmp_path / "fit.nc")]
+    CliRunner().invoke(app, ["fit", store, "--source", "mlflow", "--experiment", "sweep", *words, *out])
+    assert asked["table"].digest == hl.Runs.from_mlflow(store, "sweep", **WORDS).digest
+    said = CliRunner().invoke(app, ["fit", store, "--source", "mlflow", *words, *out])
+    assert said.exit_code == 2
+    assert "--source mlflow needs the name of an experiment" in " ".join(said.stderr.split())
 
 
 def test_the_final_value_may_be_a_mean(store):

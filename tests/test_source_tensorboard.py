@@ -11,8 +11,10 @@ from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb as new_scalar
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from tracked_sweep import SETTINGS, STEPS, WORDS, as_runs, curve, final_loss
+from typer.testing import CliRunner
 
 import hyperlaw as hl
+from hyperlaw.cli import app
 from hyperlaw.data.sources.tensorboard import read_tensorboard
 
 
@@ -45,6 +47,18 @@ def test_a_sweep_becomes_runs(sweep):
     assert set(table) == {"run", "run_name", "lr", "batch", "tokens", "params", "loss/train"}
     runs = hl.Runs.from_tensorboard(sweep, **WORDS, loss="loss/train")
     assert runs.digest == as_runs(table, loss="loss/train").digest
+
+
+def test_the_command_line_makes_crossings_of_curves(sweep, monkeypatch, tmp_path):
+    asked = {}
+    monkeypatch.setattr(hl, "fit", lambda law, table, **given: asked.update(table=table) or sys.exit(0))
+    words = ["--performance", "loss/train", "--params", "params", "--task", "tokens", "--seed-column", "lr"]
+    kind = ["--source", "tensorboard", "--kind", "curves", "--thresholds", "4"]
+    said = CliRunner().invoke(app, ["fit", str(sweep), *kind, *words, "--out", str(tmp_path / "fit.nc")])
+    assert "column 'lr' must hold whole numbers" in " ".join(said.stderr.split())
+    words[-2:] = ["--learning-rate", "lr", "--batch-size", "batch"]
+    CliRunner().invoke(app, ["fit", str(sweep), *kind, *words, "--out", str(tmp_path / "fit.nc")])
+    assert asked["table"].kind == "crossings"
 
 
 def test_curves_of_a_sweep(sweep):

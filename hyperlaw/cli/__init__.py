@@ -8,6 +8,7 @@ from hyperlaw.cli.deciding import decide, frontier, next_runs, predict, score
 from hyperlaw.cli.errors import STATUS, plainly
 from hyperlaw.cli.fitting import backtest, check, compare, fit
 from hyperlaw.cli.looking import demo, laws, sweeps
+from hyperlaw.cli.sources import sources
 
 # Rich markup would take what stands between colons for an emoji.
 app = typer.Typer(
@@ -15,7 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )  # fmt: skip
 
-for _verb in (demo, laws, sweeps, fit, check, compare, backtest, predict, decide, score):
+for _verb in (demo, laws, sweeps, sources, fit, check, compare, backtest, predict, decide, score):
     app.command()(plainly(_verb))
 app.command("next")(plainly(next_runs))
 app.command()(plainly(frontier))

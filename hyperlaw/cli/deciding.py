@@ -10,7 +10,7 @@ from hyperlaw.cli.fitting import Saved
 from hyperlaw.cli.looking import Json, Seed
 from hyperlaw.cli.output import picture, print_json, records, say, show, told
 from hyperlaw.cli.parsing import number, numbers, pairs, target
-from hyperlaw.cli.tables import read_source
+from hyperlaw.cli.sources import read_source
 from hyperlaw.cli.wording import as_options
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import typer
 
 from hyperlaw.cli.parsing import kept, number, numbers, pairs
+from hyperlaw.cli.sources import Source, read_address
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,9 @@ Texts = list[str] | None
 class Words:
     """One option a field. A column of counts may also be given as a number, the same in every row: 8192, 1e9, 7B."""
 
+    source: Annotated[Source, _option("Where TABLE is; `hyperlaw sources` says how each is named.")] = Source.FILE
+    experiment: Annotated[Text, _option("Name of an MLflow experiment, or of an Optuna study.")] = None
+    final: Annotated[Text, _option("Of trackers, a metric's final value: last, mean:10 or smooth:100.")] = None
     kind: Annotated[Kind, _option("What the rows are.")] = Kind.RUNS
     learning_rate: Annotated[Text, _option("Column of learning rates.")] = None
     batch_size: Annotated[Text, _option("Column of batch sizes, or a number.")] = None
@@ -82,13 +86,13 @@ class Words:
         _option("What to fit instead: of runs their optima or steps-to-loss; of curves or crossings optima, or best."),
     ] = None
 
-    def read(self, source: str, seed: int) -> "Table":
-        """The table in a file, or on standard input where that is "-"; made into another where that is asked for."""
+    def read(self, address: str, seed: int) -> "Table":
+        """The table at an address; made into another where that is asked for."""
         import hyperlaw as hl
 
         readers: dict[str, Any] = {"runs": hl.Runs, "optima": hl.Optima, "crossings": hl.Crossings, "curves": hl.Curves,
                    "steps-to-loss": hl.StepsToLoss}  # fmt: skip
-        frame = read_source(source)
+        frame = read_address(address, self.source, self.experiment, self.final, self._history())
         rows = len(frame)
         frame = kept(frame, self.where)
         if self.where:
@@ -96,11 +100,19 @@ class Words:
         reader = readers[self.kind].from_frame
         return self._made(reader(frame, **self._named(frame, set(inspect.signature(reader).parameters))), seed)
 
+    def _history(self) -> list[str] | None:
+        """Of curves in a tracker, the metrics whose history is asked for."""
+        if self.source is Source.FILE or self.kind is not Kind.CURVES:
+            return None
+        return [self.performance or "performance", *([self.data] if self.data not in (None, "step") else [])]
+
     def _named(self, frame: "pd.DataFrame", known: set[str]) -> dict[str, Any]:
         """Arguments of the reader, refused where it has no such word."""
-        ours = {"kind", "column", "where", "thresholds", "losses", "make"}
+        ours = {"source", "experiment", "final", "kind", "column", "where", "thresholds", "losses", "make"}
         given: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ours}
         given["seed"] = given.pop("seed_column")
+        if self._history():
+            given["data"] = given["data"] or "step"
         given = {word: value for word, value in given.items() if value is not None}
         for word, column in pairs(self.column, "--column", "threshold=level"):
             quantity, _, end = word.rpartition("_")
@@ -165,15 +177,6 @@ def _column_or_number(word: str, value: Any, frame: "pd.DataFrame") -> Any:
     if not value[:1].isdigit():
         return value
     return number(value, f"the column {value!r} is not in the table, and a number", f"--{word.replace('_', '-')}")
-
-
-def read_source(source: str) -> "pd.DataFrame":
-    """The table in a file, or on standard input where that is "-"."""
-    from hyperlaw.data.files import read_bytes, read_file
-
-    if source != "-":
-        return read_file(source)
-    return read_bytes(typer.get_binary_stream("stdin").read(), "standard input")
 
 
 def with_words(verb: Callable[..., None]) -> Callable[..., None]:
