@@ -88,7 +88,7 @@ def test_a_given_prior_is_used_and_recorded(small, capsys):
     # Of the families of the defaults, so that no program is compiled anew.
     priors = {"exponent_data": dist.Normal(0.9, 1e-4), "skew_learning_rate": dist.Gamma(1e6, 2e6)}
     fit = hl.fit(hl.laws.StepLaw(), small, seed=0, priors=priors, **FEW | {"progress": True})
-    assert "StepLaw" in capsys.readouterr().out
+    assert "StepLaw" in capsys.readouterr().err
     # Both priors are so narrow that the runs say nothing beside them.
     agree(fit.draws["exponent_data"], 0.9)
     agree(fit.draws["skew_learning_rate"], 0.5)

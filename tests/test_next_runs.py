@@ -169,7 +169,7 @@ def test_same_seed_same_answer(made, several):
 
 def test_the_sentence(made, several, capsys):
     found = ask(made, several, n=2, progress=True)
-    assert "next_runs: choosing" in capsys.readouterr().out
+    assert "next_runs: choosing" in capsys.readouterr().err
     assert "these 2 runs are expected to lower it by" in found.sentence
     assert "knowing the law exactly" in repr(found)
     doubtful = hl.NextRuns(
