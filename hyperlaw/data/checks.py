@@ -31,12 +31,17 @@ def numbers(values: pd.Series, column: str, *, counts: bool = False) -> pd.Serie
     """
     if values.dtype.kind in "iuf":  # nullable and Arrow's numbers too
         return pd.Series(values.to_numpy(float, na_value=np.nan), index=values.index)
-    plain = values.reset_index(drop=True).astype(object)
+    plain = values.astype(object)
     kinds = plain.map(_kind)
     for kind in kinds.dropna().unique():
         raise ValueError(f"column {column!r} must hold numbers, but holds {kind} in {_rows(kinds == kind, plain)}.")
-    read = [_read(value, counts) for value in plain]
-    bad = np.array([value is None for value in read]) & plain.notna()
+    if plain.map(lambda value: isinstance(value, list | dict | set)).any():
+        code, known = np.arange(len(plain)), list(plain)
+    else:  # the same text stands in many rows
+        code, known = pd.factorize(plain)
+    values_of = [*(_read(value, counts) for value in known), np.nan]  # the last for what is missing, whose code is -1
+    read = [values_of[i] for i in code]
+    bad = np.array([value is None for value in read])
     if bad.any():
         raise ValueError(
             f"column {column!r} must hold numbers, but holds text in {_rows(bad, plain)}.{_remedy(plain[bad])}"
@@ -79,76 +84,84 @@ def _remedy(text: pd.Series) -> str:
 def positive_numbers(values: pd.Series, column: str, *, counts: bool = False) -> pd.Series:
     """Values as floats, all finite and above zero; counts as for `numbers`."""
     converted = numbers(values, column, counts=counts)
-    unique = converted.reset_index(drop=True)
-    bad = ~(np.isfinite(unique) & (unique > 0))
+    bad = ~(np.isfinite(converted) & (converted > 0))
     if bad.any():
-        raise ValueError(f"column {column!r} must be finite and above zero, but is not in {_rows(bad, unique)}.")
+        raise ValueError(f"column {column!r} must be finite and above zero, but is not in {_rows(bad, converted)}.")
     return converted
 
 
 def finite_numbers(values: pd.Series, column: str) -> pd.Series:
     """Values as floats, all finite."""
     converted = numbers(values, column)
-    unique = converted.reset_index(drop=True)
-    bad = ~np.isfinite(unique)
+    bad = ~np.isfinite(converted)
     if bad.any():
-        raise ValueError(f"column {column!r} must be finite, but is not in {_rows(bad, unique)}.")
+        raise ValueError(f"column {column!r} must be finite, but is not in {_rows(bad, converted)}.")
     return converted
 
 
 def not_negative_numbers(values: pd.Series, column: str) -> pd.Series:
     """Values as floats, all finite and zero or more."""
     converted = numbers(values, column)
-    unique = converted.reset_index(drop=True)
-    bad = ~(np.isfinite(unique) & (unique >= 0))
+    bad = ~(np.isfinite(converted) & (converted >= 0))
     if bad.any():
-        raise ValueError(f"column {column!r} must be finite and not negative, but is not in {_rows(bad, unique)}.")
+        raise ValueError(f"column {column!r} must be finite and not negative, but is not in {_rows(bad, converted)}.")
     return converted
 
 
 def whole_numbers(values: pd.Series, column: str) -> pd.Series:
     """Values as integers."""
     converted = numbers(values, column)
-    unique = converted.reset_index(drop=True)
-    bad = ~(np.isfinite(unique) & (unique == np.round(unique)))
+    bad = ~(np.isfinite(converted) & (converted == np.round(converted)))
     if bad.any():
-        raise ValueError(f"column {column!r} must hold whole numbers, but does not in {_rows(bad, unique)}.")
+        raise ValueError(f"column {column!r} must hold whole numbers, but does not in {_rows(bad, converted)}.")
     return converted.astype(int)
 
 
+def seeds(values: pd.Series, column: str) -> pd.Series:
+    """Seeds as integers; names of repeats, and numbers too large for a float, are numbered."""
+    plain = values.astype(object)
+    if plain.notna().all() and not plain.map(lambda value: _read(value, False) is not None).all():
+        return pd.Series(pd.factorize(plain.astype(str))[0], index=values.index)
+    converted = whole_numbers(values, column)
+    if converted.abs().max() >= 2**53:
+        return pd.Series(pd.factorize(plain)[0], index=values.index)
+    return converted
+
+
 def booleans(values: pd.Series, column: str) -> pd.Series:
-    """Values as booleans: true/false or 1/0."""
-    unique = values.reset_index(drop=True)
-    bad = ~unique.isin([True, False, 0, 1]) | unique.isna()
+    """Values as booleans: true/false or 1/0, also as text."""
+    words = {"true": True, "false": False}
+    plain = values.astype(object).map(
+        lambda value: words.get(value.lower(), value) if isinstance(value, str) else value
+    )
+    bad = ~plain.isin([True, False, 0, 1]) | plain.isna()
     if bad.any():
-        raise ValueError(f"column {column!r} must be true or false (or 1 or 0), but is not in {_rows(bad, unique)}.")
-    return values.astype(bool)
+        raise ValueError(f"column {column!r} must be true or false (or 1 or 0), but is not in {_rows(bad, plain)}.")
+    return plain.astype(bool)
 
 
 def labels(values: pd.Series, column: str) -> pd.Series:
     """Values as text, none missing."""
-    unique = values.reset_index(drop=True)
-    if unique.isna().any():
-        raise ValueError(f"column {column!r} holds tasks, but names none in {_rows(unique.isna(), unique)}.")
+    if values.isna().any():
+        raise ValueError(f"column {column!r} holds tasks, but names none in {_rows(values.isna(), values)}.")
     return values.astype(str)
 
 
 def text(values: pd.Series, column: str) -> pd.Series:
     """Values as text, none missing."""
-    unique = values.reset_index(drop=True)
-    if unique.isna().any():
+    if values.isna().any():
         raise ValueError(
-            f"column {column!r} must hold a name in every row, but holds none in {_rows(unique.isna(), unique)}."
+            f"column {column!r} must hold a name in every row, but holds none in {_rows(values.isna(), values)}."
         )
     return values.astype(str)
 
 
 def one_run(table: pd.DataFrame, scales: list[str], column: str) -> pd.Series:
     """Numbers of runs; rows of one run must differ in the data alone."""
-    unique = table["run"].reset_index(drop=True)
-    if unique.isna().any():
+    missing = table["run"].isna()
+    if missing.any():
         raise ValueError(
-            f"column {column!r} must name a run in every row, but names none in {_rows(unique.isna(), unique)}."
+            f"column {column!r} must name a run in every row, but names none in {_rows(missing, table['run'])}."
         )
     same = ["task", "learning_rate", "batch_size", "seed", *(name for name in scales if name != "data")]
     several = table.groupby("run", sort=False)[same].nunique()
@@ -157,6 +170,6 @@ def one_run(table: pd.DataFrame, scales: list[str], column: str) -> pd.Series:
         names = ", ".join(several.columns[several.loc[run] > 1])
         raise ValueError(
             f"rows of one run must differ in data alone, but run {run} (column {column!r}) has several values of "
-            f"{names}. Name the column that tells runs apart, or none."
+            f"{names}. Name the column that tells runs apart, run=, or rename this one if it says something else."
         )
     return pd.Series(pd.factorize(table["run"])[0], table.index)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hyperlaw.data import checks
 from hyperlaw.data.files import read_file
-from hyperlaw.data.vocabulary import COUNTS
+from hyperlaw.data.vocabulary import COUNTS, SCALES
 
 # What a reader takes: a DataFrame (of pandas, or of a library that makes one), a dict of lists, a list of dicts, or
 # the path of a file.
@@ -30,7 +30,9 @@ ALSO = {
     "params": ("N", "n_params", "parameters", "num_params", "model_size"),
     "performance": ("return", "episodic_return", "reward", "score"),
 }
-LABELS = ("task", "state", "run", "optimizer")
+LABELS = ("task", "state", "run", "optimizer", "seed")
+# What may be one number for every row.
+CONSTANTS = ("learning_rate", "utd", *COUNTS)
 
 
 def as_frame(table: Tabular) -> pd.DataFrame:
@@ -49,8 +51,10 @@ def as_frame(table: Tabular) -> pd.DataFrame:
         return read_file(table)
     if hasattr(table, "to_pandas"):  # Polars, Arrow, xarray
         return pd.DataFrame(table.to_pandas())
-    if isinstance(table, Mapping) or (isinstance(table, list) and all(isinstance(row, Mapping) for row in table)):
+    if isinstance(table, Mapping) and not all(pd.api.types.is_scalar(values) for values in table.values()):
         return pd.DataFrame(table)
+    if isinstance(table, list) and all(isinstance(row, Mapping) for row in table):
+        return pd.json_normalize([dict(row) for row in table])  # nested names have dots, as in a file
     raise TypeError(
         f"a table must be a DataFrame, a dict of lists, a list of dicts or the path of a file, received "
         f"{type(table).__name__}."
@@ -83,9 +87,18 @@ def read(
     if len(frame) == 0:
         raise ValueError("the table has no rows: one row at least is needed.")
     named = dict(required) | {word: column for word, column in optional.items() if column is not None}
-    constants = {word: float(value) for word, value in named.items() if _is_number(value)}
+    constants = {
+        word: float(value)
+        for word, value in named.items()
+        if word in CONSTANTS and _is_number(value) and value not in frame
+    }
     found = {word: _name(word, column, frame) for word, column in named.items() if word not in constants}
-    found |= {word: word for word, column in optional.items() if column is None and word in frame}
+    taken = set(found.values())  # a column of seeds may be called "run"; one of sizes called "data" is a mistake
+    found |= {
+        word: word
+        for word, column in optional.items()
+        if column is None and word in frame and (word in SCALES or word not in taken)
+    }
     columns_exist(frame, found)
     plain = frame.index.is_unique and frame.index.nlevels == 1
     table = frame[list(found.values())].set_axis(list(found), axis=1)
@@ -135,7 +148,7 @@ def _name(word: str, column: object, frame: pd.DataFrame) -> str:
     """The name of a column, refused where it is a column itself or no name."""
     if isinstance(column, str | tuple) or (isinstance(column, int) and column in frame):
         return column  # type: ignore[return-value]
-    number = " or one number for every row" if word in (*COUNTS, "learning_rate", "utd") else ""
+    number = " or one number for every row" if word in CONSTANTS else ""
     raise TypeError(
         f"{word} must be the name of a column{number}, received {type(column).__name__}. To use values that are not in "
         f"the table yet, add them: df[{word!r}] = ..."
@@ -144,20 +157,24 @@ def _name(word: str, column: object, frame: pd.DataFrame) -> str:
 
 def _hint(word: str, column: str, frame: pd.DataFrame) -> str:
     """What may have been meant: another column of the kind that is needed, or a number for every row."""
-    fit = [str(c) for c in frame.columns if word in LABELS or checks.mostly_numbers(frame[c])]
+    columns = [str(name) for name in frame.columns]
+    fit = [n for i, n in enumerate(columns) if word in LABELS or checks.mostly_numbers(frame.iloc[:, i])]
     known = [name for name in (word, *ALSO.get(word, ())) if name in fit]
-    near = known or difflib.get_close_matches(str(column), fit, n=1, cutoff=0.4)
-    # A name that holds the one asked for and others beside it was not taken apart: one long line, or a wide table.
-    within = [str(c) for c in frame.columns if str(column) in str(c) and str(c) != column]
-    if not known and within and " - " in within[0]:
-        first = str(frame.columns[0])
+    # The name of a run before that of a metric: a chart of Weights & Biases, a column for each run.
+    wide = [name for name in columns if name.endswith(f" - {column}")]
+    if not known and wide and word in ("loss", "performance"):
         return (
-            f" {len(within)} columns hold it, such as {within[0]!r}: a wide table, a column for each run. Melt it into "
-            f"one row a logged point, df.melt({first!r}, var_name='run', value_name={str(column)!r}), and make a "
-            "column of each setting from the name of the run, such as df['run'].str.extract(r'utd([0-9]+)')."
+            f" {len(wide)} columns hold it, such as {wide[0]!r}: a wide table, a column for each run. Melt it into "
+            "one row "
+            f"a logged point, df.melt({columns[0]!r}, {wide[:2]!r}, var_name='run', value_name={column!r}) with all of "
+            "these columns in place of the two, and make a column of each setting from the name of the run, such as "
+            f"df['run'].str.extract(r'utd([0-9]+)'). from_wandb melts such a file by itself."
         )
+    near = known or difflib.get_close_matches(str(column), fit, n=1, cutoff=0.4)
     if near:
         return f" Did you mean {near[0]!r}?"
+    if len(columns) == 1 and len(columns[0].split()) > 1:
+        return " The line of names was not taken apart: is it separated by blanks? Read it with pandas (sep=r'\\s+')."
     if word in COUNTS:
         return f" If it was the same in every run, give the number: {word}=..."
     return ""

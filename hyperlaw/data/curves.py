@@ -101,7 +101,7 @@ class Curves(CurveReaders):
         columns = [*(name for name in SETTING if name in table), "seed", "data"]
         twice = table.duplicated(columns, keep=False)
         if twice.any():
-            rows = ", ".join(str(i) for i in np.flatnonzero(twice)[:4])
+            rows = ", ".join(map(str, table.index[twice][:4]))
             raise ValueError(
                 f"{twice.sum()} rows repeat another point ({', '.join(columns)} all equal), first rows {rows}. "
                 "Drop the repeats, or name the column that tells them apart: a seed, a scale or a hyperparameter."
@@ -207,9 +207,12 @@ def _thresholds(thresholds: Thresholds, tasks: tuple[str, ...]) -> dict[str, np.
         by_task = {task: thresholds[task] for task in tasks}
     else:
         by_task = dict.fromkeys(tasks, thresholds)
-    levels = {task: np.unique(np.asarray(values, float)) for task, values in by_task.items()}
+    try:
+        levels = {task: np.unique(np.atleast_1d(np.asarray(values, float))) for task, values in by_task.items()}
+    except (TypeError, ValueError):
+        raise ValueError(f"thresholds must be numbers, such as [300, 500, 800]; received {thresholds!r}.") from None
     for task, values in levels.items():
-        if not 0 < len(values) == len(by_task[task]) or not np.isfinite(values).all():
+        if not 0 < len(values) == np.size(by_task[task]) or not np.isfinite(values).all():
             raise ValueError(
                 f"thresholds must be finite numbers, one or more, none repeated; task {task!r} has {by_task[task]!r}."
             )

@@ -3,10 +3,10 @@
 import re
 from math import nan
 
-MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "<na>", "-"})
+MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "<na>", "-"})
 SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
 _COUNT = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?) ?([kmbgt])", re.IGNORECASE)
-_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}([,_ ][0-9]{3})+(\.[0-9]+)?")
+_THOUSANDS = re.compile(r"[1-9][0-9]{0,2}([,_ '][0-9]{3})+(\.[0-9]+)?")
 
 
 def numeral(text: str, *, count: bool = False) -> float:
@@ -24,13 +24,13 @@ def numeral(text: str, *, count: bool = False) -> float:
     ValueError
         When it is no number.
     """
-    text = text.strip()
+    text = text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " ").strip()
     if text.lower() in MISSING:
         return nan
     if count and (found := _COUNT.fullmatch(text)):
         return float(found[1]) * SUFFIXES[found[2].lower()]
     if count and _THOUSANDS.fullmatch(text):
-        return float(re.sub("[,_ ]", "", text))
+        return float(re.sub("[,_ ']", "", text))
     return float(text)
 
 

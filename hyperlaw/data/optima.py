@@ -10,7 +10,7 @@ import pandas as pd
 
 from hyperlaw.data import checks
 from hyperlaw.data.columns import Column, Tabular, as_frame, positive, read
-from hyperlaw.data.sweep_shape import batch_factor
+from hyperlaw.data.sweep_shape import batch_factor, no_steps
 from hyperlaw.data.table import Table, example_rows, point_rows
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, SCALES
 
@@ -68,7 +68,7 @@ class Optima(Table):
         estimated
             Which of `learning_rate`, `batch_size`, `utd`, `improvement` are measured values; the others, where present,
             are given (batch size given: the best learning rate at each batch size). Left out, those of learning
-            rate and batch size that the table has.
+            rate and batch size that the table has; a batch size that is the same in every row is given.
         learning_rate, batch_size, utd, improvement
             Columns of the best learning rate, batch size (in units of `batch_unit` data points) and updates-to-data
             ratio, and of the largest fall of the loss in one step (nats). A `utd` that is not estimated is a scale.
@@ -105,6 +105,12 @@ class Optima(Table):
         frame = as_frame(frame)
         chosen = _estimated(frame, quantities, estimated)
         scales = {"params": params, "width": width, "data": data, "compute": compute, "budget": budget}
+        for word, columns in (("error", error), ("low", low), ("high", high)):
+            if columns is not None and not isinstance(columns, Mapping):
+                raise TypeError(
+                    f"{word} must name a column for each quantity, such as {word}={{'learning_rate': 'sd'}}, received "
+                    f"{columns!r}."
+                )
         ends = {"error": dict(error or {}), "low": dict(low or {}), "high": dict(high or {})}
         for word, columns in ends.items():
             strange = [name for name in columns if name not in chosen]
@@ -120,6 +126,8 @@ class Optima(Table):
         table, found = read(frame, required, optional)
 
         positive(table, found, [*QUANTITIES, *SCALES])
+        if "data" in table:
+            no_steps(found["data"], table)
         for name in chosen:
             _limits(table, found, name)
         if "batch_size" in table:
@@ -216,6 +224,8 @@ def _estimated(frame: pd.DataFrame, columns: dict[str, str | None], names: tuple
     """Names of the quantities that are measured values, in the package's order."""
     if names is None:
         names = tuple(name for name in HYPERPARAMETERS if columns[name] is not None or name in frame)
+        if len(names) > 1 and _constant(columns["batch_size"] or "batch_size", frame):
+            names = names[:1]  # one batch size in all rows was set, and not found to be the best
     strange = [name for name in names if name not in QUANTITIES]
     if strange or not names or isinstance(names, str):
         raise ValueError(
@@ -223,6 +233,11 @@ def _estimated(frame: pd.DataFrame, columns: dict[str, str | None], names: tuple
             "what was measured, such as estimated=('learning_rate',)."
         )
     return tuple(name for name in QUANTITIES if name in names)
+
+
+def _constant(column: object, frame: pd.DataFrame) -> bool:
+    """Whether it is one number for every row."""
+    return not isinstance(column, str) or (column in frame and len(frame) > 1 and frame[column].nunique() == 1)
 
 
 def _limits(table: pd.DataFrame, found: dict[str, str], name: str) -> None:

@@ -1,35 +1,67 @@
 """What became of each run: which runs count, what a missing loss means, and in what unit a loss is."""
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
+from hyperlaw.data.numerals import as_number
 
 # The state of a run, in the words of trackers and schedulers; hyphens and blanks are as underscores, case is nothing.
-FINISHED = ("finished", "complete", "completed", "success", "succeeded", "done")
+FINISHED = ("finished", "complete", "completed", "success", "succeeded", "done", "ok", "terminated")
 UNFINISHED = (
     "running", "crashed", "failed", "fail", "killed", "preempted", "preempting", "canceled", "cancelled", "timeout",
-    "out_of_memory", "pending", "queued", "scheduled", "waiting", "pruned", "stopped", "interrupted",
+    "timed_out", "out_of_memory", "oom", "node_fail", "pending", "queued", "scheduled", "waiting", "in_progress",
+    "pruned", "stopped", "interrupted", "aborted", "error", "errored", "died",
 )  # fmt: skip
-NATS = "nats"
-UNITS = ("nats", "bits per byte", "perplexity", "error rate")
-# A "loss" of these names gets better as it rises.
-_HIGHER = re.compile(r"(?:^|[^a-z])(acc|accuracy|return|returns|reward|rewards|score|f1|auc|bleu|win_rate)(?:$|[^a-z])")
-# A loss this many times the middle one of the table is that of no model, trained or not.
+DIVERGED = ("diverged", "nan", "exploded")
+NATS, PERPLEXITY = "nats", "perplexity"
+UNITS = (NATS, "bits per byte", PERPLEXITY, "error rate")
+# A "loss" of these names gets better as it rises, unless one of the others is in the name too.
+_HIGHER = re.compile(
+    r"(?:^|[^a-z])([a-z]*acc(?:uracy)?|returns?|rewards?|scores?|f1|auc|auroc|bleu|rouge|m_?ap|iou|psnr|r2|precision|recall|"
+    r"exact.?match|win.?rate|top.?[15]|pass.?[0-9]+|log.?likelihood)(?:$|[^a-z0-9])"
+)
+_FALLS = re.compile(r"error|loss|nll|1\s?-|minus|neg")
+# A loss so many times the lowest of the worst cell is that of no model, trained or not.
 BEYOND = 20.0
 
 
-def finished(table: pd.DataFrame, column: str, notes: list[str]) -> pd.DataFrame:
-    """The runs that finished, and those that diverged: marked so, or with an infinite loss. Notes what is left out.
+def states(values: pd.Series) -> pd.Series:
+    """States in the words above: "TrialState.COMPLETE" and "CANCELLED+" too."""
+    plain = values.astype(str).str.strip().str.lower().str.rpartition(".")[2]
+    return plain.str.strip("+ ").str.replace(r"[\s-]+", "_", regex=True)
+
+
+def state_column(frame: pd.DataFrame) -> str | None:
+    """The column called state or status, in any case, whose values are all states; None where there is none."""
+    for column in frame.columns:
+        if str(column).lower() in ("state", "status") and list(frame.columns).count(column) == 1:
+            values = frame[column]
+            if str(column) == "State" or (
+                values.notna().all() and set(states(values)) <= {*FINISHED, *UNFINISHED, *DIVERGED}
+            ):
+                return str(column)
+    return None
+
+
+def finished(
+    table: pd.DataFrame, found: Mapping[str, str], untrained_loss: float | None, notes: list[str]
+) -> pd.DataFrame:
+    """The runs that finished, and those that diverged; these are marked in `diverged`. Notes what is left out.
+
+    A run diverged whose state says so, that is marked, or whose loss is infinite or above `untrained_loss`.
 
     Parameters
     ----------
     table
-        With the columns `state`, `loss`, and `diverged` where runs are marked.
-    column
-        Name of the column of states.
+        With the columns `state`, `loss` (numbers), and `diverged` where runs are marked.
+    found
+        Their names in the source.
+    untrained_loss
+        Loss of a model before training, if it is known.
     notes
         Gets one sentence a state.
 
@@ -38,22 +70,35 @@ def finished(table: pd.DataFrame, column: str, notes: list[str]) -> pd.DataFrame
     ValueError
         When a state is missing or unknown, or no run is left.
     """
-    states = checks.text(table["state"], column).str.strip().str.lower().str.replace(r"[\s-]+", "_", regex=True)
-    unknown = sorted(set(states) - {*FINISHED, *UNFINISHED})
+    said = states(checks.text(table["state"], found["state"]))
+    unknown = sorted(set(said) - {*FINISHED, *UNFINISHED, *DIVERGED})
     if unknown:
         raise ValueError(
-            f"column {column!r} holds the state of each run, but {', '.join(map(repr, unknown[:5]))} is none. A run "
-            f"that counts is one of {', '.join(FINISHED)}; one that does not is one of {', '.join(UNFINISHED)}."
+            f"column {found['state']!r} holds the state of each run, but {', '.join(map(repr, unknown[:5]))} is "
+            "none. A "
+            f"run that counts is one of {', '.join((*FINISHED, *DIVERGED))}; one that does not is one of "
+            f"{', '.join(UNFINISHED)}. Map others to these: "
+            f"df[{found['state']!r}].replace({{{unknown[0]!r}: 'finished'}})."
         )
-    diverged = np.isinf(checks.numbers(table["loss"], "loss"))
+    diverged = said.isin(DIVERGED) | np.isinf(table["loss"]) | (table["loss"] > (untrained_loss or np.inf))
     if "diverged" in table:
-        diverged |= checks.booleans(table["diverged"], "diverged")
-    keep = states.isin(FINISHED) | diverged
+        diverged |= checks.booleans(table["diverged"], found["diverged"])
+    keep = said.isin(FINISHED) | diverged
     if not keep.any():
-        raise ValueError(f"no run finished: column {column!r} holds {', '.join(sorted(set(states)))} alone.")
-    for state, count in states[~keep].value_counts().items():
+        raise ValueError(f"no run finished: column {found['state']!r} holds {', '.join(sorted(set(said)))} alone.")
+    for state, count in said[~keep].value_counts().items():
         notes.append(f"{count} left out: {state}")
-    return table[keep]
+    return table.assign(diverged=diverged)[keep]
+
+
+def unit_of(loss_unit: str) -> str:
+    """The unit of a loss as the package writes it; ValueError where it is no text."""
+    if not isinstance(loss_unit, str) or not loss_unit.strip():
+        raise ValueError(
+            f"loss_unit must say in what unit the loss is, such as {', '.join(UNITS)}; received {loss_unit!r}."
+        )
+    plain = loss_unit.strip().lower()
+    return PERPLEXITY if plain == "ppl" else plain if plain in UNITS else loss_unit.strip()
 
 
 def losses(values: pd.Series, column: str, unit: str) -> pd.Series:
@@ -62,23 +107,29 @@ def losses(values: pd.Series, column: str, unit: str) -> pd.Series:
     Raises
     ------
     ValueError
-        When the unit is no text, the column is named after what gets better as it rises or holds percentages, or holds
+        When the column is named after what gets better as it rises or after a perplexity, or holds percentages, or
         text; when a perplexity is below 1.
     """
-    if not isinstance(unit, str) or not unit.strip():
-        raise ValueError(f"loss_unit must say in what unit the loss is, such as {', '.join(UNITS)}; received {unit!r}.")
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(column)).lower()
     percent = values.dtype.kind not in "biufc" and values.astype(str).str.strip().str.endswith("%").any()
     percent = percent or name.endswith("%")
-    if percent or (_HIGHER.search(name) and "error" not in name and "loss" not in name):
+    if percent or (_HIGHER.search(name) and not _FALLS.search(name)):
         raise ValueError(
             f"loss: column {column!r} looks like {'a percentage' if percent else 'a score'}, which may get better as "
             "it rises; a loss gets better as it falls. Of an accuracy in percent make the error rate, df['error'] = "
             "1 - df[name].astype(str).str.rstrip('%').astype(float) / 100, and pass loss='error', "
-            "loss_unit='error rate'. Returns and rewards of reinforcement learning belong into hl.Curves."
+            "loss_unit='error rate'. Returns and rewards of reinforcement learning belong into hl.Curves. If the "
+            "column "
+            "does fall as models get better, rename it."
+        )
+    if unit == NATS and re.search(r"ppl|perplexity", name):
+        raise ValueError(
+            f"loss: column {column!r} looks like a perplexity: pass loss_unit='perplexity', which takes its natural "
+            "log. "
+            "If it holds nats, rename it."
         )
     read = checks.numbers(values, column)
-    if unit != "perplexity":
+    if unit != PERPLEXITY:
         return read
     low = read < 1
     if low.any():
@@ -89,50 +140,85 @@ def losses(values: pd.Series, column: str, unit: str) -> pd.Series:
     return np.log(read)
 
 
-def without_lost(table: pd.DataFrame, scales: list[str], notes: list[str]) -> pd.DataFrame:
+def untrained(loss: float | str | None, unit: str) -> float | None:
+    """The loss of a model before training, in nats where it is a perplexity.
+
+    Raises
+    ------
+    ValueError
+        When it is no loss.
+    """
+    if loss is None:
+        return None
+    value = as_number(loss, "untrained_loss")
+    if not (np.isfinite(value) and value > (1 if unit == PERPLEXITY else 0)):
+        raise ValueError(
+            f"untrained_loss must be a finite loss above zero, received {loss!r}: that of a model before "
+            "training, such as the natural log of the size of the vocabulary."
+        )
+    return float(np.log(value)) if unit == PERPLEXITY else value
+
+
+def without_lost(table: pd.DataFrame, scales: list[str], stated: bool, notes: list[str]) -> pd.DataFrame:
     """The runs without those whose loss is missing though a higher learning rate finished. Notes them.
 
-    Divergence sets in above some learning rate: a run without a loss below one that finished (in its cell, at its batch
-    size) was preempted or lost. What `diverged` marks stays.
+    Divergence sets in above some learning rate, which grows with the batch size: a run without a loss below a rate that
+    finished (in its cell, at its batch size or a smaller one) was preempted or lost. What `diverged` marks stays; so do
+    they where a column has `stated` that they finished, and are noted.
     """
-    rate, known = table["learning_rate"], table["diverged"]
-    finished = rate.where(np.isfinite(table["loss"]) & ~known, 0.0)
-    reached = finished.groupby([table[name] for name in ("task", *scales, "batch_size")]).transform("max")
-    lost = table["loss"].isna() & ~known & (rate < reached)
-    if lost.any():
-        rows = ", ".join(map(str, table.index[lost][:5])) + (", ..." if lost.sum() > 5 else "")
-        notes.append(
-            f"{lost.sum()} left out: no loss though higher learning rates finished, so not diverged (rows {rows}; "
-            "if they were, mark them in a column diverged)"
-        )
+    known = table["diverged"]
+    missing = table["loss"].isna() & ~known
+    lost = pd.Series(False, table.index)
+    cell = table.groupby(["task", *scales]).ngroup()
+    for _, rows in table[cell.isin(cell[missing].unique())].groupby(cell):
+        alive, gone = rows[rows["loss"].notna() & ~rows["diverged"]], rows[missing.loc[rows.index]]
+        rate, batch = (gone[name].to_numpy()[:, None] for name in ("learning_rate", "batch_size"))
+        above = (alive["learning_rate"].to_numpy() > rate) & (alive["batch_size"].to_numpy() <= batch)
+        lost[gone.index] = above.any(axis=1)
+    if not lost.any():
+        return table
+    rows = ", ".join(map(str, table.index[lost][:5])) + (", ..." if lost.sum() > 5 else "")
+    if stated:
+        notes.append(f"{lost.sum()} taken as diverged: finished without a loss, though higher learning rates have one "
+                     f"(rows {rows})")  # fmt: skip
+        return table
+    notes.append(
+        f"{lost.sum()} left out: no loss though higher learning rates finished, so not diverged (rows {rows}; "
+        "if they were, mark them in a column diverged)"
+    )
     return table[~lost]
 
 
 def diverged(table: pd.DataFrame, scales: list[str], untrained_loss: float | None, notes: list[str]) -> pd.Series:
     """Which runs diverged: marked so in `diverged`, without a finite loss, or with one that no model has.
 
-    That is one above `untrained_loss`, the loss of a model before training; left out, above 20 times the middle loss of
-    the table, at a learning rate above that of the best run of its cell. Notes how many.
+    That is one above `untrained_loss`, the loss of a model before training; left out, above 20 times the lowest loss of
+    the worst cell, at a learning rate above that of the best run of its own. Notes how many.
 
     Raises
     ------
     ValueError
-        When `untrained_loss` is no loss.
+        When no run is left.
     """
-    if untrained_loss is not None and not (np.isfinite(untrained_loss) and untrained_loss > 0):
-        raise ValueError(
-            f"untrained_loss must be a finite loss above zero, received {untrained_loss!r}: that of a model before "
-            "training, such as the natural log of the size of the vocabulary."
-        )
     finite = np.isfinite(table["loss"])
-    limit = untrained_loss or BEYOND * float(table.loc[finite, "loss"].abs().median())
-    beyond = finite & ~table["diverged"] & (table["loss"] > limit)
+    if not finite.any():
+        raise ValueError("no run has a finite loss: the column is empty, or every run diverged. Name another one.")
+    cell = table.groupby(["task", *scales]).ngroup()
+    loss = table["loss"].where(finite, np.inf)
+    lowest = loss.groupby(cell).transform("min")
+    limit = untrained_loss or BEYOND * float(lowest[np.isfinite(lowest)].max())
+    beyond = finite & ~table["diverged"] & (loss > limit) & (limit > 0)
     if beyond.any() and untrained_loss is None:
-        cell = [table[name] for name in ("task", *scales)]
-        best = table["loss"].where(finite, np.inf).groupby(cell).transform("idxmin")
+        best = loss.groupby(cell).transform("idxmin")
         beyond &= table["learning_rate"] > table["learning_rate"].loc[best].to_numpy()
+    if untrained_loss and beyond.sum() == finite.sum():
+        raise ValueError(
+            f"all {len(table)} runs end above untrained_loss, {untrained_loss:g}: it must be the loss of a model "
+            "before "
+            "training, in the unit of the column."
+        )
     if beyond.any():
-        said = "that of an untrained model" if untrained_loss else f"{BEYOND:g} times the middle loss"
+        said = "that of an untrained model" if untrained_loss else f"{BEYOND:g} times the lowest of the worst cell"
         notes.append(f"{beyond.sum()} taken as diverged: a loss above {limit:.3g}, {said}")
     return table["diverged"] | beyond | ~finite
 
@@ -145,19 +231,29 @@ def best_over(
     Raises
     ------
     ValueError
-        When a name is no column.
+        When a name is no column, or runs repeat each other in these columns too.
     """
     absent = [name for name in names if name not in beside]
-    if absent or isinstance(names, str):
+    if absent:
         raise ValueError(
             f"tune_over must list columns that nothing else is read from, received {names!r}; there are: "
             f"{', '.join(map(str, beside.columns[:20])) or 'none'}."
+        )
+    said = ", ".join(map(str, names))
+    tuned = pd.concat([table[key], beside.loc[table.index, names].astype(str)], axis=1)
+    twice = tuned.duplicated(keep=False)
+    if twice.any():
+        rows = ", ".join(map(str, table.index[twice][:4]))
+        raise ValueError(
+            f"{twice.sum()} rows repeat another run, of equal {said} too (first rows {rows}): the luckiest of them "
+            "would "
+            "be kept. Drop the repeats, or name a seed column if they are repeats with other seeds."
         )
     order = table["loss"].where(~table["diverged"], np.inf).sort_values(kind="stable").index
     kept = table.loc[order].drop_duplicates(key).index
     if len(kept) < len(table):
         notes.append(
-            f"{len(table) - len(kept)} left out: of each setting the best over {', '.join(names)} is kept, whose loss "
-            "is a little low, the more so the more values were tried"
+            f"{len(table) - len(kept)} left out: of each setting the best over {said} is kept, whose loss is a little "
+            "low, the more so the more values were tried"
         )
     return table.loc[table.index.isin(kept)]

@@ -84,14 +84,14 @@ class Runs(RunReaders):
             and a table in which they clearly are not is refused.
         loss
             Column of final losses, lower is better. Infinite marks a diverged run; so does a missing one, unless
-            `state` says that the run did not finish, or a higher learning rate finished in its cell at its batch size:
-            then it is left out.
+            `state` says that the run did not finish. Without a `state` a run whose loss is missing is left out where a
+            higher learning rate finished in its cell, at its batch size or a smaller one.
         loss_unit
             Unit of the loss, for texts and axes: "nats", "bits per byte", "error rate" or any other; "perplexity" is
             turned into nats.
         untrained_loss
             Loss of a model before training, in the unit of the column: a run that ends above it diverged. Left out, one
-            that ends above 20 times the middle loss, at a learning rate above the best of its cell.
+            that ends above 20 times the lowest loss of the worst cell, at a learning rate above the best of its own.
         data, params, width, utd
             Columns of the scales: data points seen, parameter count, model width, updates-to-data ratio.
             A scale that is not named is looked for under its own name and left out when absent. Runs of one size whose
@@ -110,7 +110,8 @@ class Runs(RunReaders):
             Column of booleans that marks further diverged runs; looked for under its own name.
         state
             Column that says what became of each run: finished, running, crashed, killed, preempted, failed and the
-            like; looked for as "state" or "State". Runs that did not finish are left out, unless they diverged.
+            like; a column called state or status is looked for. Runs that did not finish are left out, unless they
+            diverged.
         tune_over
             Columns of further hyperparameters, such as weight decay: of each setting the best run over their values is
             kept.
@@ -126,14 +127,15 @@ class Runs(RunReaders):
             When a column is missing or the values cannot be right; the text says which rows, what was
             received, and what is allowed.
         """
-        frame = as_frame(frame)
-        if state is None and "state" not in frame and "State" in frame:
-            state = "State"
+        frame, unit = as_frame(frame), outcomes.unit_of(loss_unit)
+        state = state or outcomes.state_column(frame)
         required = {"learning_rate": learning_rate, "batch_size": batch_size, "loss": loss}
         optional = {
             "data": data, "steps": steps, "params": params, "width": width, "utd": utd, "task": task, "seed": seed,
-            "run": run, "diverged": diverged, "state": state,
+            "run": run, "diverged": diverged,
         }  # fmt: skip
+        if state is not None:
+            optional["state"] = state
         if steps is None:
             del optional["steps"]  # a column of that name may be anything
         elif data is not None:
@@ -143,36 +145,37 @@ class Runs(RunReaders):
         notes: list[str] = []
         table, found = read(frame, required, optional)
         beside = others(frame, found, table)
+        table["loss"] = outcomes.losses(table["loss"], found["loss"], unit)
+        highest = outcomes.untrained(untrained_loss, unit)
         if "state" in table:
-            table = outcomes.finished(table, found["state"], notes)
+            table = outcomes.finished(table, found, highest, notes)
         positive(table, found, [*HYPERPARAMETERS, "steps", *RUN_SCALES])
         if "data" in table:
             no_steps(found["data"], table)
         table["batch_size"] *= batch_factor(table, batch_unit)
         if "steps" in table:
             table["data"] = table["steps"] * table["batch_size"]
-        table["loss"] = outcomes.losses(table["loss"], found["loss"], loss_unit)
-        table["seed"] = checks.whole_numbers(table["seed"], found["seed"]) if "seed" in table else 0
+        table["seed"] = checks.seeds(table["seed"], found["seed"]) if "seed" in table else 0
 
         scales = [word for word in RUN_SCALES if word in table]
         if "run" in table:
             table["run"] = checks.one_run(table, scales, found["run"])
         if "data" in table:
             table["data"] = merged_data(table, scales, notes)
-        marked = checks.booleans(table["diverged"], found["diverged"]) if "diverged" in table else False
-        table["diverged"] = np.isinf(table["loss"]) | marked
-        if "state" not in table:  # else it has said which runs finished
-            table = outcomes.without_lost(table, scales, notes)
-        table["diverged"] = outcomes.diverged(table, scales, untrained_loss, notes)
+        if "state" not in table:  # else it has said so
+            marked = checks.booleans(table["diverged"], found["diverged"]) if "diverged" in table else False
+            table["diverged"] = np.isinf(table["loss"]) | marked
+        table = outcomes.without_lost(table, scales, "state" in table, notes)
+        table["diverged"] = outcomes.diverged(table, scales, highest, notes)
         table["loss"] = table["loss"].where(~table["diverged"])
         if tune_over:
-            setting = ["task", *scales, *HYPERPARAMETERS, "seed"]
-            table = outcomes.best_over(table, beside, list(tune_over), setting, notes)
+            setting, over = ["task", *scales, *HYPERPARAMETERS, "seed"], tune_over
+            table = outcomes.best_over(table, beside, [over] if isinstance(over, str) else list(over), setting, notes)
         table["cell"] = table.groupby(["task", *scales], sort=True).ngroup()
         sweep(table, scales, beside)
         of_run = ["run"] if "run" in table else []
         columns = [*HYPERPARAMETERS, *scales, "task", "seed", *of_run, "loss", "diverged", "cell"]
-        return cls(table[columns], NATS if loss_unit == "perplexity" else loss_unit, tuple(notes))
+        return cls(table[columns], NATS if unit == outcomes.PERPLEXITY else unit, tuple(notes))
 
     # A path is read as it is in a table: these are the names that people look for.
     from_csv = from_frame

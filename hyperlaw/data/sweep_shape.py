@@ -1,14 +1,19 @@
 """Whether runs form a sweep: one unit, scales that differ by more than rounding, no repeats, rates to compare."""
 
+import re
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 
 MIN_LEARNING_RATES = 3
 # Horizons this near are one where no more than a step of the largest batch parts them; nearly one, where more does.
 NEAR = 1.1
-ON_A_LINE = 0.999
+ON_A_LINE, ROUNDED_LINE = 0.999, 0.9
+STEPS = {"step", "steps", "nsteps", "iter", "iters", "iteration", "iterations", "niter", "it", "updates", "batches"}
 # Batches of at most 4,096 beside a billion data points are sequences beside tokens in every published sweep.
 SEQUENCES, TOKENS = 4096, 1e9
+MANY_STEPS = 1e6  # nobody makes so many in a sweep
 GAP = 64
 
 
@@ -28,14 +33,15 @@ def batch_factor(table: pd.DataFrame, unit: float | None) -> float:
     batch, data = table["batch_size"] * factor, table["data"]
     bad = batch > data
     if bad.any():
-        row = int(np.argmax(bad.to_numpy()))
+        row = bad.idxmax()
         raise ValueError(
             f"batch_size is larger than data in {bad.sum()} row{'s' if bad.sum() > 1 else ''}, first row {row}: a "
-            f"batch of {batch.iloc[row]:g} data points, {data.iloc[row]:g} seen in all. Give both in the same "
+            f"batch of {batch[row]:g} data points, {data[row]:g} seen in all. Give both in the same "
             f"unit; batch_unit (received {unit!r}) is how many data points one unit of batch_size holds. If the column "
             "of data counts optimizer steps, name it in steps= instead."
         )
-    if unit is None and data.median() >= TOKENS and batch.max() <= SEQUENCES:
+    many = data.median() >= TOKENS or (data / batch).median() > MANY_STEPS
+    if unit is None and many and batch.max() <= SEQUENCES:
         raise ValueError(
             f"batch_size ({batch.min():g} to {batch.max():g}) looks like sequences beside data in tokens (median "
             f"{data.median():.2g}). Pass batch_unit=<tokens in a sequence>, or batch_unit=1 if each "
@@ -64,15 +70,20 @@ def _one_unit(table: pd.DataFrame) -> None:
 
 
 def no_steps(column: str, table: pd.DataFrame) -> None:
-    """Refuse a column of data that is named after steps of the optimizer."""
-    words = str(column).lower().replace("/", "_").replace("-", "_").replace(".", "_").split("_")
-    if any(word in ("step", "steps", "iteration", "iterations", "iters", "updates") for word in words) and not (
-        "env" in words or "environment" in words
-    ):
+    """Refuse a column of data that is named after steps of the optimizer, or epochs."""
+    words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", str(column)).lower()))
+    span = f"column {column!r} ({table['data'].min():g} to {table['data'].max():g})"
+    if words & {"epoch", "epochs"}:
         raise ValueError(
-            f"data: column {column!r} ({table['data'].min():g} to {table['data'].max():g}) looks like optimizer steps, "
-            f"not data points. Pass steps={column!r} instead: the data are steps times batch size. If it does count "
-            "data points, rename it."
+            f"data: {span} looks like epochs, not data points: multiply it by the number of points in the training "
+            "set. "
+            "If it does count data points, rename it."
+        )
+    if words & STEPS and not words & {"env", "environment", "frames"}:
+        raise ValueError(
+            f"data: {span} looks like optimizer steps, not data points. Pass steps={column!r} instead: the data are "
+            "steps "
+            "times batch size. If it does count data points, rename it."
         )
 
 
@@ -80,26 +91,28 @@ def merged_data(table: pd.DataFrame, scales: list[str], notes: list[str]) -> pd.
     """The data of each run, with horizons that differ by rounding to whole steps made one. Notes what was merged.
 
     Runs of one size whose data differ by no more than a step of the largest batch (and by a tenth at most) get the
-    middle one of their values. Where several rows are one run, its readings are left as they are.
+    middle one of their values. Horizons that one run was read at, or that one batch size was run for, stay apart.
     """
-    if "run" in table and table["run"].duplicated().any():
-        return table["data"]
+    size = table.groupby(["task", *(name for name in scales if name != "data")]).ngroup()
+    ordered = table.assign(size=size).sort_values(["size", "data"], kind="stable")
+    data, batch, size = (ordered[name].to_numpy() for name in ("data", "batch_size", "size"))
+    gap, ratio = np.diff(data), data[1:] / data[:-1]
+    apart = (gap > np.maximum(batch[1:], batch[:-1]) * (1 + 1e-9)) | (ratio > NEAR) | (size[1:] != size[:-1])
+    group = np.concatenate([[0], np.cumsum(apart)])
     merged, said = table["data"].copy(), []
-    for _, rows in table.groupby(["task", *(name for name in scales if name != "data")]):
-        ordered = rows.sort_values("data")
-        data, batch = ordered["data"].to_numpy(), ordered["batch_size"].to_numpy()
-        gap, ratio = np.diff(data), data[1:] / data[:-1]
-        apart = (gap > np.maximum(batch[1:], batch[:-1]) * (1 + 1e-9)) | (ratio > NEAR)
-        for group in np.split(np.arange(len(data)), np.flatnonzero(apart) + 1):
-            if data[group[0]] < data[group[-1]] <= NEAR * data[group[0]]:
-                middle = float(np.median(data[group]))
-                merged.loc[ordered.index[group]] = middle
-                said.append(f"{data[group[0]]:.6g} to {data[group[-1]]:.6g} as {middle:.6g}")
+    ends = pd.Series(data).groupby(group).agg(["min", "max"])
+    near = ends.index[(ends["min"] < ends["max"]) & (ends["max"] <= NEAR * ends["min"])]
+    for one in near:
+        rows = ordered[group == one]
+        own = [name for name in ("run", "batch_size") if name in rows]
+        if any((rows.groupby(name)["data"].nunique() > 1).any() for name in own):
+            continue
+        low, high, middle = rows["data"].min(), rows["data"].max(), float(rows["data"].median())
+        merged.loc[rows.index] = middle
+        said.append(f"{low:.6g} to {high:.6g} as {middle:.6g}")
     if said:
-        notes.append(
-            f"data that differ by rounding to whole steps are one scale: {'; '.join(said[:3])}"
-            + (f", and {len(said) - 3} more" if len(said) > 3 else "")
-        )
+        more = f", and {len(said) - 3} more" if len(said) > 3 else ""
+        notes.append(f"data that differ by rounding to whole steps are one scale: {'; '.join(said[:3])}{more}")
     return merged
 
 
@@ -129,25 +142,34 @@ def _no_repeats(table: pd.DataFrame, scales: list[str], beside: pd.DataFrame | N
         return
     rows = ", ".join(map(str, table.index[twice][:4]))
     said = f"{twice.sum()} rows repeat another run ({', '.join(key)} all equal), first rows {rows}."
-    differ = _what_differs(table[twice], key, beside)
-    if differ:
-        names = ", ".join(map(repr, differ[:5]))
-        raise ValueError(
-            f"{said} They differ in {names}. If that is a hyperparameter, pass tune_over={differ[:1]!r} to keep the "
-            f"best run of each setting, task={differ[0]!r} for a task each, or keep the rows of one value; if it tells "
-            f"repeats apart, pass seed={differ[0]!r}."
-        )
-    raise ValueError(f"{said} Drop the repeats, or name a seed column if they are repeats with other seeds.")
+    differ = [] if beside is None else _what_differs(table.loc[twice, key], beside)
+    if not differ:
+        raise ValueError(f"{said} Drop the repeats, or name a seed column if they are repeats with other seeds.")
+    seed = f", and if it tells repeats apart, seed={differ[0]!r}" if len(differ) == 1 else ""
+    raise ValueError(
+        f"{said} They differ in {' and '.join(map(repr, differ))}. If that is a hyperparameter, pass "
+        f"tune_over={differ!r} to keep the best run of each setting, or task= with a column that names it for a task "
+        f"each{seed}. Or keep the rows of one value."
+    )
 
 
-def _what_differs(rows: pd.DataFrame, key: list[str], beside: pd.DataFrame | None) -> list[str]:
-    """Columns that tell all repeats apart, fewest values first: so hyperparameters stand before metrics."""
-    if beside is None:
-        return []
-    columns = beside.loc[rows.index].astype(str)
-    group = [rows[name] for name in key]
-    found = [c for c in columns if not pd.concat([*group, columns[c]], axis=1).duplicated().any()]
-    return sorted(map(str, found), key=lambda name: columns[name].nunique())
+def _what_differs(rows: pd.DataFrame, beside: pd.DataFrame) -> list[object]:
+    """The fewest columns, two at most, that tell all repeats apart and look like settings: few values in many rows."""
+    setting = rows.groupby(list(rows)).ngroup().to_numpy()
+    codes = {}
+    for i, name in enumerate(beside.columns):
+        values = beside.iloc[:, i].loc[rows.index]
+        values = values.astype(str) if values.dtype == object else values  # lists cannot be told apart
+        code, known = pd.factorize(values)
+        if 1 < len(known) <= max(len(rows) // 3, 2):
+            codes[name] = code
+    few = sorted(codes, key=lambda name: codes[name].max())[:20]
+    for count in (1, 2):
+        for names in combinations(few, count):
+            apart = np.column_stack([setting, *(codes[name] for name in names)])
+            if len(np.unique(apart, axis=0)) == len(apart):
+                return list(names)
+    return []
 
 
 def _not_apart(table: pd.DataFrame, scales: list[str]) -> None:
@@ -207,32 +229,42 @@ def _unfinished(table: pd.DataFrame, poor: pd.Series, scales: list[str]) -> str:
 def _off_a_line(table: pd.DataFrame) -> None:
     """Refuse a sweep in each cell of which learning rate and batch size move together."""
     alive = table[~table["diverged"]].drop_duplicates(["cell", "learning_rate", "batch_size"])
-    logs = np.log(alive[["learning_rate", "batch_size"]]).groupby(alive["cell"])
-    varied = logs["batch_size"].nunique() > 1
-    if not varied.all():
+    several = alive.groupby("cell")["batch_size"].transform("nunique") > 1
+    if not several.any():
         return
-    found = [abs(np.corrcoef(rows.to_numpy().T)[0, 1]) for _, rows in logs]
-    if min(found) > ON_A_LINE:
+    cell = alive.loc[several, "cell"]
+    logs = np.log(alive.loc[several, ["learning_rate", "batch_size"]])
+    x, y = (logs[name] - logs[name].groupby(cell).transform("mean") for name in logs)
+    both, one, other = (values.groupby(cell).sum() for values in (x * y, x**2, y**2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        together = (both.abs() / np.sqrt(one * other)).fillna(0.0)
+    # Rates that were rounded lie near a line; where a batch size has several rates the two can be told apart.
+    rates = alive[several].groupby(["cell", "batch_size"])["learning_rate"].nunique().max()
+    if together.min() > (ROUNDED_LINE if rates == 1 else ON_A_LINE):
         raise ValueError(
-            f"within every cell learning rate and batch size move together (correlation {min(found):.2f} or more of "
-            "their logs): the best of one cannot be told from the best of the other. Add runs with other learning "
-            "rates at one batch size."
+            f"within every cell that has several batch sizes, learning rate and batch size move together (correlation "
+            f"{together.min():.2f} or more of their logs): the best of one cannot be told from the best of the "
+            "other. Add "
+            "runs with other learning rates at one batch size."
         )
 
 
 def _lowest_inside(table: pd.DataFrame) -> None:
     """Refuse a "loss" that is highest in the middle of the learning rates, as what gets better as it rises is."""
-    alive = table[~table["diverged"]]
-    highest, lowest = 0, 0
-    for _, rows in alive.groupby(["cell", "batch_size"]):
-        means = rows.groupby("learning_rate")["loss"].mean().to_numpy()
-        if len(means) > MIN_LEARNING_RATES and means.min() < means.max():
-            inside = slice(1, -1)
-            highest += means[inside].max() == means.max() and means[inside].min() > means.min()
-            lowest += means[inside].min() == means.min()
-    if highest > 1 and highest > 2 * lowest:
+    series = ["cell", "batch_size"]
+    means = table[~table["diverged"]].groupby([*series, "learning_rate"])["loss"].mean().rename("loss").reset_index()
+    groups = means.groupby(series)["loss"]
+    means = means.assign(low=groups.transform("min"), high=groups.transform("max"), count=groups.transform("size"))
+    means = means[(means["count"] >= MIN_LEARNING_RATES) & (means["low"] < means["high"])]
+    ends = means.groupby(series)["loss"].agg(["first", "last"])
+    if ends.empty:
+        return
+    ends = ends.join(means.groupby(series)[["low", "high"]].first())
+    lowest = ends[["first", "last"]].min(axis=1) > ends["low"]
+    highest = (ends[["first", "last"]].max(axis=1) < ends["high"]) & ~lowest
+    if highest.sum() > 1 and highest.sum() > 2 * lowest.sum() and highest.mean() > 0.5:
         raise ValueError(
-            f"the loss is highest in the middle of the learning rates and lowest at their ends in {highest} of "
-            f"{highest + lowest} series of runs: does it get better as it rises? A loss gets better as it falls: of an "
+            f"the loss is highest in the middle of the learning rates and lowest at their ends in {highest.sum()} of "
+            f"{len(ends)} series of runs: does it get better as it rises? A loss gets better as it falls: of an "
             "accuracy make the error rate, 1 - accuracy, with loss_unit='error rate'."
         )

@@ -103,9 +103,10 @@ class Priced:
             tie = difference.mean(axis=0) <= 2 * difference.std(axis=0, ddof=1) / np.sqrt(BATCHES)
         return int(tie[near != self.chosen].sum())
 
-    def on_edge(self) -> list[str]:
+    def on_edge(self, subject_to: Sequence[Constraint]) -> list[str]:
         """Hyperparameters whose chosen value is the lowest or highest of the candidates, and not for a constraint."""
         settings = self.settings
+        held = {rule.quantity for rule in subject_to if isinstance(rule, OneOf)}
         return [
             f"{name} at its {side} candidate"
             for name in HYPERPARAMETERS
@@ -113,6 +114,7 @@ class Priced:
             if settings[name].max() > settings[name].min() * (1 + ROUNDING)
             and np.isclose(settings.loc[self.chosen, name], value)
             and not np.isclose(value, self.limits[name]).any()
+            and name not in held
         ]
 
 
@@ -140,15 +142,27 @@ def price_candidates(
 
 
 def _grid(parts: list[Part], subject_to: list[Constraint], ends: Limits) -> dict[str, np.ndarray]:
-    """A grid over where any law's optimum may be, with the limits of the constraints on it."""
-    axes = {}
-    for name, points in zip(HYPERPARAMETERS, GRID, strict=True):
-        reach = np.concatenate([span(one.optimum[name], 2) for one in parts])
-        wanted = np.geomspace(reach.min(), reach.max(), points)
+    """A grid over where any law's optimum may be, with the limits of the constraints on it.
+
+    Where the constraints leave some batch sizes alone, it reaches to the best learning rates at those.
+    """
+    points = dict(zip(HYPERPARAMETERS, GRID, strict=True))
+
+    def axis(name: str, reach: np.ndarray, count: int) -> np.ndarray:
+        wanted = np.geomspace(reach.min(), reach.max(), count)
         # The limits themselves are candidates, and so are settings beyond them, for what a constraint costs.
         values = np.unique(np.concatenate([wanted, np.clip(wanted, *ends[name])]))
         for constraint in subject_to:
             if isinstance(constraint, OneOf) and constraint.quantity == name:
                 values = constraint.allowed(values)
-        axes[name] = values
-    return grid(axes["learning_rate"], axes["batch_size"])
+        return values
+
+    reach = {name: np.concatenate([span(one.optimum[name], 2) for one in parts]) for name in HYPERPARAMETERS}
+    batches, rates = axis("batch_size", reach["batch_size"], points["batch_size"]), reach["learning_rate"]
+    low, high = ends["batch_size"]
+    left = batches[(batches >= low * (1 - ROUNDING)) & (batches <= high * (1 + ROUNDING))]
+    if len(left) and (left.min() > reach["batch_size"].min() or left.max() < reach["batch_size"].max()):
+        there = [span(one.best_learning_rate(batch), 2) for one in parts for batch in (left.min(), left.max())]
+        rates = np.concatenate([rates, *there])
+    longer = np.ptp(np.log(rates)) / max(np.ptp(np.log(reach["learning_rate"])), 1e-9)
+    return grid(axis("learning_rate", rates, round(points["learning_rate"] * max(longer, 1))), batches)

@@ -7,14 +7,17 @@ import numpy as np
 from hyperlaw.data.vocabulary import At
 from hyperlaw.decision.candidates import price_candidates
 from hyperlaw.decision.choice import Choice
-from hyperlaw.decision.constraints import Candidates, Constraint, limits, refuse_infeasible
-from hyperlaw.decision.mixture import check_fits, mix, part, weigh
+from hyperlaw.decision.constraints import Candidates, Constraint, OneOf, limits, refuse_infeasible
+from hyperlaw.decision.mixture import Part, check_fits, mix, part, weigh
 from hyperlaw.decision.polish import polished
 from hyperlaw.decision.pricing import Pricing
 from hyperlaw.decision.trusted import trusted
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import check_candidates
+from hyperlaw.models.likelihoods.surface import GIVEN
 from hyperlaw.risk import Risk, as_risk
+
+SAME = 1e-6
 
 
 def decide(
@@ -83,6 +86,7 @@ def decide(
     target = cells[0].at
     for rule in rules:
         rule.check(target)
+    _check_given(parts[0], rules)
     ends = limits(rules, target)
     checks = trusted(fits, despite)
     shares = weigh(fits, weights)
@@ -117,3 +121,20 @@ def _check(subject_to: list[Constraint], diverge_cost: float | None) -> None:
             f"diverge_cost must be a finite number of nats, 0 or more; received {diverge_cost!r}. To forbid divergence "
             'use subject_to=[hl.Chance("diverge", at_most=0.01)].'
         )
+
+
+def _check_given(part: Part, rules: list[Constraint]) -> None:
+    """Refuse other batch sizes where no cell of the sweep tried several."""
+    if GIVEN not in part.p:
+        return
+    batch = float(np.exp(part.p[GIVEN][0]))
+    for rule in rules:
+        if not isinstance(rule, OneOf) or rule.quantity != "batch_size":
+            continue
+        if abs(rule.allowed(np.array([batch])) / batch - 1).min() > SAME:
+            raise ValueError(
+                f"{rule} leaves no batch size of {batch:g}, the one that was used: no cell of this sweep tried "
+                "several, "
+                "so nothing says what another batch size would change. Add runs at other batch sizes, or leave that "
+                "constraint out."
+            )

@@ -75,29 +75,34 @@ class Decided:
         """The runs that were fitted."""
         return next(iter(self.fits.values())).runs
 
-    @property
+    @cached_property
     def batch_size_set(self) -> float | None:
-        """The batch size, where the constraints leave one alone; else None."""
-        left = np.unique(self.priced.settings.loc[self.priced.allowed, "batch_size"])
+        """The batch size of the choice, where the constraints set it: they leave no other, or none near the best."""
+        batch, best = self.setting["batch_size"], self._optimum.loc["batch_size"]
+        left = self.priced.settings.loc[self.priced.allowed, "batch_size"].nunique()
         ruled = any(isinstance(rule, OneOf) and rule.quantity == "batch_size" for rule in self.subject_to)
-        return float(left[0]) if ruled and len(left) == 1 else None
+        away = bool(self.binding) and not best["lower"] <= batch <= best["upper"]
+        return batch if (ruled and left == 1) or away else None
 
     @cached_property
     def _optimum(self) -> pd.DataFrame:
-        parts, batch = self.pricing.parts, self.batch_size_set
+        parts = self.pricing.parts
         draws = {n: np.concatenate([one.optimum[n] for one in parts]) for n in (*HYPERPARAMETERS, "loss")}
-        if batch is not None:
-            draws["learning_rate"] = np.concatenate([one.best_learning_rate(batch) for one in parts])
         return interval_table({n: v if n == "loss" else np.exp(v) for n, v in draws.items()})
 
     @property
     def intervals(self) -> pd.DataFrame:
         """Equal-tailed 90 % intervals of the optimum at the target, predictive for that cell.
 
-        Index `learning_rate, batch_size`, columns `lower, median, upper`. Where the constraints leave a single batch
-        size, the learning rate is the best one at that.
+        Index `learning_rate, batch_size`, columns `lower, median, upper`. Where the constraints set the batch size
+        (`batch_size_set`), the learning rate is the best one at that.
         """
-        return self._optimum.loc[list(HYPERPARAMETERS)]
+        table, batch = self._optimum.loc[list(HYPERPARAMETERS)], self.batch_size_set
+        if batch is None:
+            return table
+        there = np.concatenate([one.best_learning_rate(batch) for one in self.pricing.parts])
+        at_batch = interval_table({"learning_rate": np.exp(there)})
+        return pd.concat([at_batch, table.loc[["batch_size"]]])
 
     @property
     def loss(self) -> pd.Series:
@@ -118,7 +123,7 @@ class Decided:
         if second is not None:
             rows["runner_up"] = settings.loc[second]
         rows["reuse_best"] = pd.Series(reuse_best(self.fitted, self.at))
-        rows["posterior_median"] = self.intervals["median"]
+        rows["posterior_median"] = self._optimum.loc[list(HYPERPARAMETERS), "median"]
         table = price_table(pd.DataFrame(rows).T, self.priced, self.risk)[0]
         return table.assign(allowed=self.priced.keep(table, self.subject_to, self.at))
 
@@ -153,7 +158,7 @@ class Decided:
     @property
     def bounds(self) -> list[str]:
         """Which hyperparameters sit on the edge of the candidates, then which constraints bind, in words."""
-        return self.priced.on_edge() + [f"{constraint} binds" for constraint in self.binding]
+        return self.priced.on_edge(self.subject_to) + [f"{constraint} binds" for constraint in self.binding]
 
     @cached_property
     def laws(self) -> pd.DataFrame:
@@ -169,7 +174,7 @@ class Decided:
     def extrapolation(self) -> pd.DataFrame:
         """How far the target lies beyond the runs, in decades."""
         first = next(iter(self.fits.values()))
-        return extrapolation(first, {name: self.at[name] for name in first.law.covariates})
+        return extrapolation(first, {name: self.at[name] for name in first.likelihood.needs_at(first.table)})
 
     @property
     def provenance(self) -> dict[str, Any]:

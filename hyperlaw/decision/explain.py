@@ -41,7 +41,11 @@ def _setting(choice: Decided) -> list[str]:
         f"With 90 % probability the best learning rate{there} lies between {rate['lower']:.2g} and {rate['upper']:.2g}"
     )
     if _given(choice):
-        best += ". The batch size is the one that was used: a sweep without others says nothing of the best batch size."
+        best += (
+            ". The batch size is the one that was used in cells like it: a sweep without others says nothing of the "
+            "best "
+            "batch size, nor of what another one would change."
+        )
     else:
         best += f", and the best batch size between {batch['lower']:.2g} and {batch['upper']:.2g}."
     return [
@@ -140,7 +144,7 @@ def _reservations(choice: Decided) -> list[str]:
     if choice.tied:
         others = "1 other candidate" if choice.tied == 1 else f"{choice.tied} other candidates"
         sentences.append(f"{others} cannot be told apart from it with these draws.")
-    edges = choice.priced.on_edge()
+    edges = choice.priced.on_edge(choice.subject_to)
     if edges:
         sentences.append(f"The choice sits on a bound ({'; '.join(edges)}): widen the candidates there.")
     sentences.append(choice.polish)

@@ -21,12 +21,12 @@ _best_learning_rate = jax.jit(best_learning_rate, static_argnums=0)
 
 
 def at_the_end(runs: Runs, name: str) -> float:
-    """Share of the cells that tried several values whose best run has the lowest or the highest; NaN if none did."""
+    """Share of the cells that tried three values or more whose best run has the lowest or the highest, or NaN."""
     frame = runs.frame
-    tried = frame.groupby("cell")[name].agg(["min", "max"])
+    tried = frame.groupby("cell")[name].agg(["min", "max", "nunique"])
     means = frame[~frame["diverged"]].groupby(["cell", *HYPERPARAMETERS], as_index=False)["loss"].mean()
     best = means.loc[means.groupby("cell")["loss"].idxmin()].set_index("cell")[name]
-    several = tried["min"] < tried["max"]
+    several = tried["nunique"] > 2  # of two values each is an end
     ended = (best == tried["min"]) | (best == tried["max"])
     return float(ended[several].mean())
 

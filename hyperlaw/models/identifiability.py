@@ -67,7 +67,7 @@ def _several_scales(law: Law, table: Table) -> None:
     by_batch = "" if frame.groupby("cell")["batch_size"].nunique().min() > 1 else "by_batch=True"
     raise ValueError(
         f"a single scale ({only}): there is nothing to extrapolate from. The best setting there, with its error, is "
-        f"runs.optima({by_batch}). Of a law, add runs at another scale."
+        f"runs.optima({by_batch}). For a law, add runs at another scale."
     )
 
 

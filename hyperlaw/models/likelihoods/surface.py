@@ -331,7 +331,7 @@ def run_loss(
     """
     cell = cell or cell_shape(law, p, x)
     u = log_learning_rate - best_learning_rate(law, p, x, log_batch_size, cell)
-    v = log_batch_size - cell.best_batch_size
+    v = 0.0 if GIVEN in p else log_batch_size - cell.best_batch_size  # where none was tried beside it
     excess = cell.sharpness_learning_rate * bowl(u, p["skew_learning_rate"])
     excess += cell.sharpness_batch_size * bowl(v, p["skew_batch_size"])
     return RunLoss(
