@@ -150,7 +150,7 @@ def test_repeats_are_refused_in_options(asked):
     text = "pass --tune-over optimizer to keep the best run of each setting, --task optimizer for a task each"
     swept().drop(columns="s").to_csv("sweep.csv", index=False)
     refused(["fit", "sweep.csv", *columns, *OUT], text)
-    refused(["fit", "sweep.csv", *columns, *OUT], "pass --seed-column optimizer")
+    refused(["fit", "sweep.csv", *columns, *OUT], "if it tells repeats apart, --seed-column optimizer")
     said = fine(["fit", "sweep.csv", *columns, "--tune-over", "optimizer", *OUT])
     assert "of each setting the best over optimizer is kept" in " ".join(said.stderr.split())
 

@@ -1,6 +1,9 @@
+import re
+
 import numpy as np
 import pytest
-from conftest import TARGET
+from conftest import TARGET, TRUTH, grid
+from made_fit import made_fit
 
 import hyperlaw as hl
 from hyperlaw.decision.constraints import Candidates, limits
@@ -221,3 +224,48 @@ def test_infeasible_names_what_binds_and_the_nearest(fit, choice):
 def test_bad_prices_and_constraints_are_refused(fit, more, text):
     with pytest.raises(ValueError, match=text):
         hl.decide(fit, TARGET, risk=hl.Mean(), **more)
+
+
+def test_a_batch_size_that_is_set_far_from_the_best_gets_its_own_learning_rate(fit):
+    """The candidates reach to the best learning rates at the batch sizes that are left."""
+    free = hl.decide(fit, TARGET, risk="mean")
+    small = free.intervals.loc["batch_size", "lower"] / 64
+    for rule in (hl.OneOf("batch_size", [small]), hl.AtMost("batch_size", small)):
+        choice = hl.decide(fit, TARGET, risk="mean", subject_to=rule)
+        assert choice.batch_size_set == pytest.approx(small)
+        rate = choice.intervals.loc["learning_rate"]
+        assert rate["lower"] < choice.setting["learning_rate"] < rate["upper"]
+        assert rate["median"] < free.intervals.loc["learning_rate", "lower"]
+        assert "learning_rate at its lowest candidate" not in choice.bounds
+        assert f"at a batch size of {choice.setting['batch_size']:.10g} lies between" in choice.explain()
+        assert choice.table["allowed"].to_dict() == {
+            "recommended": True, "runner_up": True, "reuse_best": False, "posterior_median": False,
+        }  # fmt: skip
+        assert "but does not keep to the constraints" in choice.explain()
+        middle = choice.table.loc["posterior_median", ["learning_rate", "batch_size"]]
+        assert middle.tolist() == free.table.loc["posterior_median", ["learning_rate", "batch_size"]].tolist()
+    assert free.batch_size_set is None
+    assert free.table["allowed"].all()
+
+
+def test_values_that_were_named_are_no_edge_to_widen(fit):
+    best = hl.decide(fit, TARGET, risk="mean").setting["batch_size"]
+    choice = hl.decide(fit, TARGET, risk="mean", subject_to=hl.OneOf("batch_size", [best / 4, best]))
+    assert not [words for words in choice.bounds if "candidate" in words]
+
+
+def test_other_batch_sizes_are_refused_where_no_cell_tried_several():
+    frame = grid(batches=1)
+    runs = hl.Runs.from_frame(frame)
+    made = made_fit(hl.laws.StepLaw(), runs, TRUTH, draws=50, whole=True)
+    used = float(frame["batch_size"].iloc[0])
+    text = f"leaves no batch size of {used:g}, the one that was used: no cell of this sweep tried several"
+    with pytest.raises(ValueError, match=re.escape(text)):
+        hl.decide(made, TARGET, risk="mean", subject_to=hl.OneOf("batch_size", [2 * used]), despite="made up")
+    choice = hl.decide(made, TARGET, risk="mean", subject_to=hl.OneOf("batch_size", [used]), despite="made up")
+    assert choice.setting["batch_size"] == pytest.approx(used)
+    # What another batch size would change is not known, and not priced.
+    plan = {"learning_rate": choice.setting["learning_rate"], "batch_size": 8 * used}
+    assert choice.score(plan).table.loc["plan", "regret_mean"] == pytest.approx(
+        choice.table.loc["recommended", "regret_mean"]
+    )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hyperlaw.cli.errors import FAILED
 from hyperlaw.cli.fitting import Saved
 from hyperlaw.cli.looking import Json, Seed
 from hyperlaw.cli.output import picture, print_json, records, say, show, told
@@ -39,11 +40,17 @@ def predict(saved: Saved, *, at: At, json: Json = False) -> None:
     """Say what a fit expects at a target."""
     import hyperlaw as hl
 
-    found = hl.load_fit(saved).predict(target(at))
+    fitted = hl.load_fit(saved)
+    found, checks = fitted.predict(target(at)), fitted.check()
+    if not checks.ok:
+        say(f"Checks of this fit failed ({', '.join(checks.failed)}): do not rely on what follows.", err=True)
     if json:
-        print_json({"at": found.at, "table": records(found.table), "extrapolation": records(found.extrapolation)})
+        about = {"at": found.at, "checks_ok": checks.ok, "table": records(found.table)}
+        print_json(about | {"extrapolation": records(found.extrapolation)})
     else:
         typer.echo(repr(found))
+    if not checks.ok:
+        raise typer.Exit(FAILED)
 
 
 def decide(

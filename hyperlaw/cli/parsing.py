@@ -70,6 +70,8 @@ def kept(frame: "pd.DataFrame", conditions: Sequence[str] | None) -> "pd.DataFra
                 param_hint="--where",
             )
         name, sign, value = found.groups()
+        if sign == "=" and value.startswith("="):
+            raise typer.BadParameter(f"{condition!r}: write a single =.", param_hint="--where")
         if name not in frame:
             raise typer.BadParameter(
                 f"there is no column {name!r}. {listed(list(frame.columns))}", param_hint="--where"
@@ -89,7 +91,10 @@ def _holds(values: "pd.Series", sign: str, value: str) -> "pd.Series":
         return COMPARISONS[sign](values.map(_number_in), bound)
     if sign not in ("=", "!="):
         raise typer.BadParameter(f"{sign} needs a number behind it, received {value!r}.", param_hint="--where")
-    return COMPARISONS[sign](values.astype(str).str.strip(), value)
+    texts, value = values.astype(str).str.strip(), value.strip()
+    if value.lower() in ("true", "false"):
+        return COMPARISONS[sign](texts.str.lower(), value.lower())
+    return COMPARISONS[sign](texts, value)
 
 
 def _number_in(value: object) -> float:

@@ -174,7 +174,7 @@ def _column_or_number(word: str, value: Any, frame: "pd.DataFrame") -> Any:
 
     if not isinstance(value, str) or word not in (*COUNTS, "learning_rate", "utd") or value in frame:
         return value
-    if not value[:1].isdigit():
+    if not value.lstrip("+-.")[:1].isdigit():
         return value
     return number(value, f"the column {value!r} is not in the table, and a number", f"--{word.replace('_', '-')}")
 

@@ -164,11 +164,10 @@ def _hint(word: str, column: str, frame: pd.DataFrame) -> str:
     wide = [name for name in columns if name.endswith(f" - {column}")]
     if not known and wide and word in ("loss", "performance"):
         return (
-            f" {len(wide)} columns hold it, such as {wide[0]!r}: a wide table, a column for each run. Melt it into "
-            "one row "
-            f"a logged point, df.melt({columns[0]!r}, {wide[:2]!r}, var_name='run', value_name={column!r}) with all of "
-            "these columns in place of the two, and make a column of each setting from the name of the run, such as "
-            f"df['run'].str.extract(r'utd([0-9]+)'). from_wandb melts such a file by itself."
+            f" {len(wide)} columns hold it, such as {wide[0]!r}: a wide table, a column for each run. Melt it into one "
+            f"row a logged point, df.melt({columns[0]!r}, {wide[:2]!r}, var_name='run', value_name={column!r}) with "
+            "all of these columns in place of the two, and make a column of each setting from the name of the run, "
+            "such as df['run'].str.extract(r'utd([0-9]+)'). from_wandb melts such a file by itself."
         )
     near = known or difflib.get_close_matches(str(column), fit, n=1, cutoff=0.4)
     if near:

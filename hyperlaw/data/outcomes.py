@@ -74,9 +74,8 @@ def finished(
     unknown = sorted(set(said) - {*FINISHED, *UNFINISHED, *DIVERGED})
     if unknown:
         raise ValueError(
-            f"column {found['state']!r} holds the state of each run, but {', '.join(map(repr, unknown[:5]))} is "
-            "none. A "
-            f"run that counts is one of {', '.join((*FINISHED, *DIVERGED))}; one that does not is one of "
+            f"column {found['state']!r} holds the state of each run, but {', '.join(map(repr, unknown[:5]))} is none. "
+            f"A run that counts is one of {', '.join((*FINISHED, *DIVERGED))}; one that does not is one of "
             f"{', '.join(UNFINISHED)}. Map others to these: "
             f"df[{found['state']!r}].replace({{{unknown[0]!r}: 'finished'}})."
         )
@@ -116,17 +115,15 @@ def losses(values: pd.Series, column: str, unit: str) -> pd.Series:
     if percent or (_HIGHER.search(name) and not _FALLS.search(name)):
         raise ValueError(
             f"loss: column {column!r} looks like {'a percentage' if percent else 'a score'}, which may get better as "
-            "it rises; a loss gets better as it falls. Of an accuracy in percent make the error rate, df['error'] = "
-            "1 - df[name].astype(str).str.rstrip('%').astype(float) / 100, and pass loss='error', "
-            "loss_unit='error rate'. Returns and rewards of reinforcement learning belong into hl.Curves. If the "
-            "column "
-            "does fall as models get better, rename it."
+            "it rises; a loss gets better as it falls. Of an accuracy in percent make the error rate, df['error'] = 1 "
+            "- df[name].astype(str).str.rstrip('%').astype(float) / 100, and pass loss='error', loss_unit='error "
+            "rate'. Returns and rewards of reinforcement learning belong into hl.Curves. If the column does fall as "
+            "models get better, rename it."
         )
     if unit == NATS and re.search(r"ppl|perplexity", name):
         raise ValueError(
             f"loss: column {column!r} looks like a perplexity: pass loss_unit='perplexity', which takes its natural "
-            "log. "
-            "If it holds nats, rename it."
+            "log. If it holds nats, rename it."
         )
     read = checks.numbers(values, column)
     if unit != PERPLEXITY:
@@ -214,8 +211,7 @@ def diverged(table: pd.DataFrame, scales: list[str], untrained_loss: float | Non
     if untrained_loss and beyond.sum() == finite.sum():
         raise ValueError(
             f"all {len(table)} runs end above untrained_loss, {untrained_loss:g}: it must be the loss of a model "
-            "before "
-            "training, in the unit of the column."
+            "before training, in the unit of the column."
         )
     if beyond.any():
         said = "that of an untrained model" if untrained_loss else f"{BEYOND:g} times the lowest of the worst cell"
@@ -246,8 +242,7 @@ def best_over(
         rows = ", ".join(map(str, table.index[twice][:4]))
         raise ValueError(
             f"{twice.sum()} rows repeat another run, of equal {said} too (first rows {rows}): the luckiest of them "
-            "would "
-            "be kept. Drop the repeats, or name a seed column if they are repeats with other seeds."
+            "would be kept. Drop the repeats, or name a seed column if they are repeats with other seeds."
         )
     order = table["loss"].where(~table["diverged"], np.inf).sort_values(kind="stable").index
     kept = table.loc[order].drop_duplicates(key).index

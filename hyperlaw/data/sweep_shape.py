@@ -76,14 +76,12 @@ def no_steps(column: str, table: pd.DataFrame) -> None:
     if words & {"epoch", "epochs"}:
         raise ValueError(
             f"data: {span} looks like epochs, not data points: multiply it by the number of points in the training "
-            "set. "
-            "If it does count data points, rename it."
+            "set. If it does count data points, rename it."
         )
     if words & STEPS and not words & {"env", "environment", "frames"}:
         raise ValueError(
             f"data: {span} looks like optimizer steps, not data points. Pass steps={column!r} instead: the data are "
-            "steps "
-            "times batch size. If it does count data points, rename it."
+            "steps times batch size. If it does count data points, rename it."
         )
 
 
@@ -145,11 +143,13 @@ def _no_repeats(table: pd.DataFrame, scales: list[str], beside: pd.DataFrame | N
     differ = [] if beside is None else _what_differs(table.loc[twice, key], beside)
     if not differ:
         raise ValueError(f"{said} Drop the repeats, or name a seed column if they are repeats with other seeds.")
-    seed = f", and if it tells repeats apart, seed={differ[0]!r}" if len(differ) == 1 else ""
+    if len(differ) > 1:
+        ways = "or a task each: task= with a column that names both"
+    else:
+        ways = f"task={differ[0]!r} for a task each, or if it tells repeats apart, seed={differ[0]!r}"
     raise ValueError(
         f"{said} They differ in {' and '.join(map(repr, differ))}. If that is a hyperparameter, pass "
-        f"tune_over={differ!r} to keep the best run of each setting, or task= with a column that names it for a task "
-        f"each{seed}. Or keep the rows of one value."
+        f"tune_over={differ!r} to keep the best run of each setting, {ways}. Or keep the rows of one value."
     )
 
 
@@ -242,10 +242,9 @@ def _off_a_line(table: pd.DataFrame) -> None:
     rates = alive[several].groupby(["cell", "batch_size"])["learning_rate"].nunique().max()
     if together.min() > (ROUNDED_LINE if rates == 1 else ON_A_LINE):
         raise ValueError(
-            f"within every cell that has several batch sizes, learning rate and batch size move together (correlation "
-            f"{together.min():.2f} or more of their logs): the best of one cannot be told from the best of the "
-            "other. Add "
-            "runs with other learning rates at one batch size."
+            "within every cell that has several batch sizes, learning rate and batch size move together (correlation "
+            f"{together.min():.2f} or more of their logs): the best of one cannot be told from the best of the other. "
+            "Add runs with other learning rates at one batch size."
         )
 
 

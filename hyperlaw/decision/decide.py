@@ -134,7 +134,6 @@ def _check_given(part: Part, rules: list[Constraint]) -> None:
         if abs(rule.allowed(np.array([batch])) / batch - 1).min() > SAME:
             raise ValueError(
                 f"{rule} leaves no batch size of {batch:g}, the one that was used: no cell of this sweep tried "
-                "several, "
-                "so nothing says what another batch size would change. Add runs at other batch sizes, or leave that "
-                "constraint out."
+                "several, so nothing says what another batch size would change. Add runs at other batch sizes, or "
+                "leave that constraint out."
             )

@@ -42,9 +42,8 @@ def _setting(choice: Decided) -> list[str]:
     )
     if _given(choice):
         best += (
-            ". The batch size is the one that was used in cells like it: a sweep without others says nothing of the "
-            "best "
-            "batch size, nor of what another one would change."
+            ". A sweep in which no cell tried several batch sizes says nothing of the best batch size, nor of what "
+            "another one would change: this is for one that goes on from cell to cell as it did."
         )
     else:
         best += f", and the best batch size between {batch['lower']:.2g} and {batch['upper']:.2g}."
