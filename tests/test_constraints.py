@@ -269,3 +269,14 @@ def test_other_batch_sizes_are_refused_where_no_cell_tried_several():
     assert choice.score(plan).table.loc["plan", "regret_mean"] == pytest.approx(
         choice.table.loc["recommended", "regret_mean"]
     )
+
+
+def test_a_batch_size_that_moves_with_the_cells_is_one_of_the_scales(tmp_path):
+    frame = grid(batches=1)
+    frame["batch_size"] *= (frame["params"] / frame["params"].min()) ** 0.5
+    made = made_fit(hl.laws.StepLaw(), hl.Runs.from_frame(frame), TRUTH, draws=50, whole=True)
+    target = {**TARGET, "batch_size": 4 * float(frame["batch_size"].max())}
+    choice = hl.decide(made, target, risk="mean", despite="made up")
+    assert choice.extrapolation.loc["batch_size", "decades"] == pytest.approx(np.log10(4))
+    assert "decades beyond the runs in batch_size" in choice.explain()
+    choice.plot().savefig(tmp_path / "choice.png")

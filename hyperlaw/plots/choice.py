@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from hyperlaw.decision.decided import Decided
 from hyperlaw.intervals import interval
-from hyperlaw.plots.style import AXIS, BLUE, CHAINS, GREY, ORANGE, SCALE
+from hyperlaw.plots.style import AXIS, BLUE, CHAINS, GREY, ORANGE, SCALE, log_ticks
 
 
 def plot_choice(choice: Decided) -> Figure:
@@ -49,7 +49,7 @@ def _law(ax: Axes, choice: Decided, name: str) -> None:
     heaviest = choice.laws["weight"].idxmax()
     cells = choice.cells[choice.cells["law"] == heaviest]
     best = f"best in a cell of runs, 90 %{f' ({heaviest})' if several else ''}"
-    others = [c for c in choice.extrapolation.index if c != scale]
+    others = [c for c in choice.extrapolation.index if c != scale and c in cells]
     alike = np.all([np.isclose(cells[c], choice.at[c]) for c in others], axis=0) & np.ones(len(cells), bool)
     for here, fill, label in ((alike, GREY, best), (~alike, "white", "same, at other sizes")):
         if here.any():
@@ -58,6 +58,8 @@ def _law(ax: Axes, choice: Decided, name: str) -> None:
             ax.errorbar(cells.loc[here, scale], middle, spread, fmt="o", ms=5, color=GREY, mfc=fill, lw=1, label=label)
     ax.plot(choice.at[scale], choice.setting[name], "*", ms=14, color=ORANGE, label="recommended", zorder=3)
     ax.set(xscale="log", yscale="log", xlabel=SCALE[scale], ylabel=f"best {AXIS[name]}")
+    log_ticks(ax.xaxis)
+    log_ticks(ax.yaxis)
     ax.legend(frameon=False, fontsize=8)
 
 
@@ -79,6 +81,8 @@ def _surface(figure: Figure, ax: Axes, choice: Decided) -> None:
                 mec="white", color=ORANGE if name == "recommended" else GREY, label=name.replace("_", " "))  # fmt: skip
     title = "at the target" if choice.candidates["allowed"].all() else "at the target; hatched: not allowed"
     ax.set(xscale="log", yscale="log", xlabel=AXIS["learning_rate"], ylabel=AXIS["batch_size"], title=title)
+    log_ticks(ax.xaxis)
+    log_ticks(ax.yaxis)
     ax.legend(frameon=True, fontsize=8)
 
 
@@ -95,6 +99,7 @@ def _cost(ax: Axes, choice: Decided) -> None:
     ax.plot(rates, regret.mean(axis=0), color=BLUE, label="expected")
     ax.axvline(choice.setting["learning_rate"], color=ORANGE, ls="--", label="recommended")
     ax.set(xscale="log", xlabel=AXIS["learning_rate"], ylabel=f"regret ({choice.fitted.loss_unit})", ylim=(0, None))
+    log_ticks(ax.xaxis)
     ax.set_title(f"at batch size {batch:.3g}")
     ax.legend(loc="upper center", fontsize=8)
 
