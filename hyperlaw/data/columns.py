@@ -163,11 +163,12 @@ def _hint(word: str, column: str, frame: pd.DataFrame) -> str:
     # The name of a run before that of a metric: a chart of Weights & Biases, a column for each run.
     wide = [name for name in columns if name.endswith(f" - {column}")]
     if not known and wide and word in ("loss", "performance"):
+        pick = f"[c for c in df if c.endswith({f' - {column}'!r})]"
         return (
-            f" {len(wide)} columns hold it, such as {wide[0]!r}: a wide table, a column for each run. Melt it into one "
-            f"row a logged point, df.melt({columns[0]!r}, {wide[:2]!r}, var_name='run', value_name={column!r}) with "
-            "all of these columns in place of the two, and make a column of each setting from the name of the run, "
-            "such as df['run'].str.extract(r'utd([0-9]+)'). from_wandb melts such a file by itself."
+            f" It stands in {len(wide)} others, such as {wide[0]!r}: a wide table, a column for each run. Melt it into one "
+            f"row a logged point, df.melt({columns[0]!r}, {pick}, var_name='run', value_name={column!r}), and make a "
+            "column of each setting from the name of the run, such as df['run'].str.extract(r'utd([0-9]+)'). from_wandb "
+            "melts such a file by itself."
         )
     near = known or difflib.get_close_matches(str(column), fit, n=1, cutoff=0.4)
     if near:
