@@ -165,10 +165,10 @@ def _hint(word: str, column: str, frame: pd.DataFrame) -> str:
     if not known and wide and word in ("loss", "performance"):
         pick = f"[c for c in df if c.endswith({f' - {column}'!r})]"
         return (
-            f" It ends the names of {len(wide)} columns, such as {wide[0]!r}: a wide table, a column for each run. Melt "
-            f"it into one row a logged point, df.melt({columns[0]!r}, {pick}, var_name='run', value_name={column!r}), and "
-            "make a column of each setting from the name of the run, such as df['run'].str.extract(r'utd([0-9]+)'). "
-            "from_wandb melts such a file by itself."
+            f" It ends the names of {len(wide)} columns, such as {wide[0]!r}: a wide table, a column for each run. "
+            f"Melt it into one row a logged point, df.melt({columns[0]!r}, {pick}, var_name='run', "
+            f"value_name={column!r}), and make a column of each setting from the name of the run, such as "
+            "df['run'].str.extract(r'utd([0-9]+)'). from_wandb melts such a file by itself."
         )
     near = known or difflib.get_close_matches(str(column), fit, n=1, cutoff=0.4)
     if near:
