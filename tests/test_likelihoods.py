@@ -4,8 +4,6 @@ Draws of one measurement, made as predictions make them, are put through the dis
 log density integrates to: there they must be uniform. A scale that is a tenth off shows.
 """
 
-import functools
-
 import jax
 import numpy as np
 import pandas as pd
@@ -35,9 +33,16 @@ OPTIMA = [{"params": n, "data": d} for n in (1e6, 4e6, 1.6e7) for d in (1e8, 4e8
 CURVES = [{"data": d, "loss": 3.0, "batch_size": 2.0**b} for d in (1e9, 4e9) for b in range(16, 19)]
 LEVELS = [{"utd": u, "threshold": j} for u in (1.0, 4.0) for j in (200.0, 400.0, 600.0)]
 STEPS_BY_DATA = STEPS | {"critical_exponent_data": 0.45, "steps_exponent_data": 0.6}
+
+
+def optima(frame):
+    """Optima of both hyperparameters, in data points."""
+    return hl.Optima.from_frame(frame, estimated=("learning_rate", "batch_size"), batch_unit=1)
+
+
 # Law, its parameters, rows, how a table is made of them, and the columns of error and ends of a quantity.
 SETUPS = {
-    "together": (hl.laws.StepLaw(), TRUTH, OPTIMA, functools.partial(hl.Optima.from_frame, batch_unit=1), ("{}_error", "{}_low", "{}_high")),
+    "together": (hl.laws.StepLaw(), TRUTH, OPTIMA, optima, ("{}_error", "{}_low", "{}_high")),
     "given batch": (
         hl.laws.StepLaw(), TRUTH, [row | {"batch_size": 2.0 ** (13 + i)} for i, row in enumerate(OPTIMA)],
         lambda frame: hl.Optima.from_frame(frame, estimated=("learning_rate",)),

@@ -68,7 +68,8 @@ class Optima(Table):
         estimated
             Which of `learning_rate`, `batch_size`, `utd`, `improvement` are measured values; the others, where present,
             are given (batch size given: the best learning rate at each batch size). Left out, those of learning
-            rate and batch size that the table has; a batch size that is the same in every row is given.
+            rate and batch size that the table has; a batch size that is the same in every row, and has no error, is
+            given.
         learning_rate, batch_size, utd, improvement
             Columns of the best learning rate, batch size (in units of `batch_unit` data points) and updates-to-data
             ratio, and of the largest fall of the loss in one step (nats). A `utd` that is not estimated is a scale.
@@ -103,7 +104,7 @@ class Optima(Table):
             "learning_rate": learning_rate, "batch_size": batch_size, "utd": utd, "improvement": improvement
         }  # fmt: skip
         frame = as_frame(frame)
-        chosen = _estimated(frame, quantities, estimated)
+        chosen = _estimated(frame, quantities, estimated, with_error="batch_size" in (error or {}))
         scales = {"params": params, "width": width, "data": data, "compute": compute, "budget": budget}
         for word, columns in (("error", error), ("low", low), ("high", high)):
             if columns is not None and not isinstance(columns, Mapping):
@@ -220,11 +221,14 @@ class Optima(Table):
         )
 
 
-def _estimated(frame: pd.DataFrame, columns: dict[str, str | None], names: tuple[str, ...] | None) -> tuple[str, ...]:
+def _estimated(
+    frame: pd.DataFrame, columns: dict[str, str | None], names: tuple[str, ...] | None, *, with_error: bool
+) -> tuple[str, ...]:
     """Names of the quantities that are measured values, in the package's order."""
     if names is None:
         names = tuple(name for name in HYPERPARAMETERS if columns[name] is not None or name in frame)
-        if len(names) > 1 and _constant(columns["batch_size"] or "batch_size", frame):
+        measured = with_error or "batch_size_error" in frame
+        if len(names) > 1 and not measured and _constant(columns["batch_size"] or "batch_size", frame):
             names = names[:1]  # one batch size in all rows was set, and not found to be the best
     strange = [name for name in names if name not in QUANTITIES]
     if strange or not names or isinstance(names, str):
