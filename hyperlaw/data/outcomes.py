@@ -156,6 +156,18 @@ def untrained(loss: float | str | None, unit: str) -> float | None:
     return float(np.log(value)) if unit == PERPLEXITY else value
 
 
+def settled(
+    table: pd.DataFrame, found: Mapping[str, str], scales: list[str], untrained_loss: float | None, notes: list[str]
+) -> pd.DataFrame:
+    """The runs that count, with `diverged`, and no loss where they did; arguments as for the functions below."""
+    if "state" not in table:  # else `finished` has marked them
+        marked = checks.booleans(table["diverged"], found["diverged"]) if "diverged" in table else False
+        table = table.assign(diverged=np.isinf(table["loss"]) | marked)
+    table = without_lost(table, scales, "state" in table, notes)
+    table = table.assign(diverged=diverged(table, scales, untrained_loss, notes))
+    return table.assign(loss=table["loss"].where(~table["diverged"]))
+
+
 def without_lost(table: pd.DataFrame, scales: list[str], stated: bool, notes: list[str]) -> pd.DataFrame:
     """The runs without those whose loss is missing though a higher learning rate finished. Notes them.
 

@@ -162,12 +162,7 @@ class Runs(RunReaders):
             table["run"] = checks.one_run(table, scales, found["run"])
         if "data" in table:
             table["data"] = merged_data(table, scales, notes)
-        if "state" not in table:  # else it has said so
-            marked = checks.booleans(table["diverged"], found["diverged"]) if "diverged" in table else False
-            table["diverged"] = np.isinf(table["loss"]) | marked
-        table = outcomes.without_lost(table, scales, "state" in table, notes)
-        table["diverged"] = outcomes.diverged(table, scales, highest, notes)
-        table["loss"] = table["loss"].where(~table["diverged"])
+        table = outcomes.settled(table, found, scales, highest, notes)
         if tune_over:
             setting, over = ["task", *scales, *HYPERPARAMETERS, "seed"], tune_over
             table = outcomes.best_over(table, beside, [over] if isinstance(over, str) else list(over), setting, notes)
