@@ -13,7 +13,7 @@ ON_A_LINE, ROUNDED_LINE = 0.999, 0.9
 STEPS = {"step", "steps", "nsteps", "iter", "iters", "iteration", "iterations", "niter", "it", "updates", "batches"}
 # Batches of at most 4,096 beside a billion data points are sequences beside tokens in every published sweep.
 SEQUENCES, TOKENS = 4096, 1e9
-MANY_STEPS = 1e6  # nobody makes so many in a sweep
+MANY_STEPS = 1e6  # in a run: so many would be strange in a sweep of small ones
 GAP = 64
 
 
