@@ -144,7 +144,7 @@ def price_candidates(
 def _grid(parts: list[Part], subject_to: list[Constraint], ends: Limits) -> dict[str, np.ndarray]:
     """A grid over where any law's optimum may be, with the limits of the constraints on it.
 
-    Where the constraints leave some batch sizes alone, it reaches to the best learning rates at those.
+    Where the constraints leave only some batch sizes, it reaches to the best learning rates at those.
     """
     points = dict(zip(HYPERPARAMETERS, GRID, strict=True))
 
