@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data import checks
+from hyperlaw.data.columns import listed
 from hyperlaw.data.numerals import as_number
 
 # The state of a run, in the words of trackers and schedulers; hyphens and blanks are as underscores, case is nothing.
@@ -244,8 +245,7 @@ def best_over(
     absent = [name for name in names if name not in beside]
     if absent:
         raise ValueError(
-            f"tune_over must list columns that nothing else is read from, received {names!r}; there are: "
-            f"{', '.join(map(str, beside.columns[:20])) or 'none'}."
+            f"tune_over must list columns that nothing else is read from, received {names!r}. {listed(list(beside))}"
         )
     said = ", ".join(map(str, names))
     tuned = pd.concat([table[key], beside.loc[table.index, names].astype(str)], axis=1)

@@ -40,6 +40,7 @@ class Runs(RunReaders):
     loss_unit: str = NATS
     notes: tuple[str, ...] = ()
     kind: ClassVar[str] = "runs"
+    without_a_law: ClassVar[str] = " The best setting of each cell, with its error, is runs.optima()."
 
     @classmethod
     def from_frame(

@@ -23,10 +23,13 @@ class Table:
     ----------
     kind
         Name of the kind of table, the key of `TABLES`.
+    without_a_law
+        A sentence, with a blank before it, on what can be had of it where no law can be fitted.
     """
 
     _frame: pd.DataFrame = field(repr=False)
     kind: ClassVar[str] = ""
+    without_a_law: ClassVar[str] = ""
 
     def __init_subclass__(cls) -> None:
         if cls.kind:  # those between, such as readers, are no tables themselves

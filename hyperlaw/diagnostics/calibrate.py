@@ -153,7 +153,7 @@ def calibrate(
     the law is true of real runs. Priors that are placed by a sweep's losses are held where those of `design` put
     them, whereas `hl.fit` places them by the very losses that it fits: that small double use is not examined.
 
-    Each posterior is sampled as cross-validation does, 2 chains of 500 draws after 400 of warm-up, of which every
+    Each posterior is sampled as cross-validation does, 2 chains of 500 draws after 300 of warm-up, of which every
     tenth is kept: 100 draws, nearly independent where the effective sample size (`ess`) is above 100. Ranks become
     shares, (rank + uniform) / 101, which are exactly uniform when all is right. No simulation is dropped for
     divergences or disagreeing chains: that would hide where the sampler fails. One that cannot be sampled at all is
@@ -206,7 +206,7 @@ def calibrate(
     check_target(truth, target)
     store = _Store(folder, _digest(model, design, target, seed))
     missing = [index for index in range(simulations) if index not in store.done]
-    fresh = ranks(model, design, target, seed, missing, executor)
+    fresh = ranks(model, design, target, seed, missing, executor=executor)
     for record in track(fresh, f"{model.law.name}: simulations", total=len(missing), disable=not progress):
         store.add(record)
     return _calibration([store.done[index] for index in range(simulations)], seed, target)

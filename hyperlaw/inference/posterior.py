@@ -14,7 +14,6 @@ from hyperlaw.data.runs import Runs
 from hyperlaw.data.table import Table
 from hyperlaw.inference.sampler import Settings, sample
 from hyperlaw.inference.tree import posterior_tree
-from hyperlaw.models.identifiability import identified
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods.base import Design, Draws, Likelihood
 from hyperlaw.models.likelihoods.loss_surface import LossSurface
@@ -128,7 +127,7 @@ def sample_posterior(
         When the table lacks what the law needs, or holds nothing that identifies it.
     """
     design = likelihood.design(table)
-    identified(likelihood.law, table)
+    likelihood.check_table(table)
     with sampling_bar(likelihood.law.name, show=progress) as report, jax.enable_x64(True):
         sites, stats = sample(likelihood, design, seed=seed, settings=settings, report=report, earlier=earlier)
         tree = posterior_tree(likelihood, table, design, sites, stats, seed=seed)

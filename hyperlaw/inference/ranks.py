@@ -28,7 +28,7 @@ Record: TypeAlias = dict[str, Any]
 
 
 def ranks(
-    law: Law | Likelihood, table: Table, at: At, seed: int, indices: list[int], executor: Executor | None = None
+    law: Law | Likelihood, table: Table, at: At, seed: int, indices: list[int], *, executor: Executor | None = None
 ) -> Iterator[Record]:
     """Simulate sweeps, sample the posterior of each, and rank the true values among its draws.
 

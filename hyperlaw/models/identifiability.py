@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hyperlaw.data.table import Table
-from hyperlaw.models.law import Law
+from hyperlaw.models.law import LAWS, Law
 
 LEAST_RATIO = {"utd": 4.0, "batch_size": 8.0}
 RATIO = 3.0
@@ -35,12 +35,9 @@ def identified(law: Law, table: Table) -> None:
     Raises
     ------
     ValueError
-        When runs have a single scale, or fewer cells than the law has exponents; a law over batch sizes is given a
-        single one in every task; a task holds several of its curves; or none of a law's covariates varies.
+        When a law over batch sizes is given a single one in every task, or a task holds several of its curves, or none
+        of a law's covariates varies.
     """
-    if table.kind == "runs":
-        _several_scales(law, table)
-        _enough_cells(law, table)
     ranges = _ratios(law, table)
     still = [name for name, ratio in ranges.items() if ratio <= 1]
     if law.needs_batch_size and "batch_size" in still:
@@ -56,6 +53,49 @@ def identified(law: Law, table: Table) -> None:
             f"{law.name} says how {' and '.join(law.predicts)} move with {', '.join(law.logged)}, none of which "
             "varies in this table: no exponent is known. Add rows at other values."
         )
+
+
+def lacks(law: Law, table: Table) -> None:
+    """Refuse a table without a column that the law needs.
+
+    Raises
+    ------
+    ValueError
+        In that case; the text names the laws that can be fitted to it.
+    """
+    columns = list(table.frame.columns)
+    needs = (*law.covariates, *(["batch_size"] if law.needs_batch_size else []))
+    missing = [name for name in needs if name not in columns]
+    if not missing:
+        return
+    others = [
+        name
+        for name, other in LAWS.items()
+        if table.kind in other.tables
+        and set(other().on(columns).covariates) <= set(columns)
+        and (not other.needs_batch_size or "batch_size" in columns)
+    ]
+    raise ValueError(
+        f"{law.title} needs {', '.join(missing)}, which this table does not have; its columns are "
+        f"{', '.join(columns)}. Name the column when making the table"
+        + (
+            f", or fit {', '.join(others)}."
+            if others
+            else f"; no law of hl.laws describes it as it is.{table.without_a_law}"
+        )
+    )
+
+
+def several_cells(law: Law, table: Table) -> None:
+    """Refuse runs of a single scale, or of fewer cells than the law has exponents.
+
+    Raises
+    ------
+    ValueError
+        In that case; the text says what can be had instead.
+    """
+    _several_scales(law, table)
+    _enough_cells(law, table)
 
 
 def _several_scales(law: Law, table: Table) -> None:

@@ -246,33 +246,6 @@ def as_law(law: object) -> Law:
     raise TypeError(f"law must be a law such as hl.laws.StepLaw(), or its name; received {type(law).__name__}.")
 
 
-def lacks(law: Law, kind: str, columns: Collection[str]) -> None:
-    """Refuse a table without a column that the law needs.
-
-    Raises
-    ------
-    ValueError
-        In that case; the text names the laws that can be fitted to it.
-    """
-    needs = (*law.covariates, *(["batch_size"] if law.needs_batch_size else []))
-    missing = [name for name in needs if name not in columns]
-    if not missing:
-        return
-    others = [
-        name
-        for name, other in LAWS.items()
-        if kind in other.tables
-        and set(other().on(columns).covariates) <= set(columns)
-        and (not other.needs_batch_size or "batch_size" in columns)
-    ]
-    raise ValueError(
-        f"{law.title} needs {', '.join(missing)}, which this table does not have; its columns are "
-        f"{', '.join(columns)}. Name the column when making the table"
-        + (f", or fit {', '.join(others)}." if others else "; no law of hl.laws describes it as it is.")
-        + (" The best setting of each cell, with its error, is runs.optima()." if kind == "runs" and not others else "")
-    )
-
-
 def register[L: type[Law]](law: L) -> L:
     """Make a law known by its name: to `hl.laws.table()`, to `hl.load_fit`, and to the command line.
 

@@ -15,6 +15,7 @@ import xarray as xr
 
 from hyperlaw.compilation import keep_programs
 from hyperlaw.data.table import Table
+from hyperlaw.models.identifiability import identified
 from hyperlaw.models.law import Law, Numbers, Values
 from hyperlaw.models.likelihoods.deviations import levelled, levels
 from hyperlaw.models.parameter import Parameter, check_replacements, parameter_table, replaced
@@ -196,6 +197,10 @@ class Likelihood[T: Table, D: Design](ABC):
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Likelihood) and self.key == other.key
+
+    def check_table(self, table: T) -> None:
+        """Refuse a table in which nothing that the law says can be seen; ValueError says what to add."""
+        identified(self.law, table)
 
     @abstractmethod
     def design(self, table: T, observed: pd.Series | None = None) -> D:

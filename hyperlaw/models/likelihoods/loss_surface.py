@@ -19,7 +19,8 @@ import xarray as xr
 from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.intervals import interval_columns
-from hyperlaw.models.law import Numbers, OptimumLaw, Values, lacks
+from hyperlaw.models.identifiability import lacks, several_cells
+from hyperlaw.models.law import Numbers, OptimumLaw, Values
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
 from hyperlaw.models.likelihoods.cell_deviations import sample_cells
 from hyperlaw.models.likelihoods.deviations import drift, half_centred, level_of
@@ -153,10 +154,15 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         """Parameters of the loss surface, and of how runs and cells scatter around it."""
         return surface_parameters(self.law, self.levelled, luck=not self.own_horizons)
 
+    def check_table(self, table: Runs) -> None:
+        """Refuse runs of a single scale too, or of too few cells."""
+        several_cells(self.law, table)
+        super().check_table(table)
+
     def design(self, table: Runs, observed: pd.Series | None = None) -> SurfaceDesign:
         """Arrays of runs: see `Likelihood.design`."""
         frame, cells = table.frame, table.cells
-        lacks(self.law, table.kind, frame.columns)
+        lacks(self.law, table)
         seen = np.ones(len(frame), bool) if observed is None else observed.to_numpy(bool)
         pivot = self.pivot(cells.loc[frame.loc[seen, "cell"].unique()])
         places = _places(frame[seen])

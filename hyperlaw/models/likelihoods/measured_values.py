@@ -27,7 +27,8 @@ import xarray as xr
 
 from hyperlaw.data.table import Table
 from hyperlaw.intervals import interval_columns
-from hyperlaw.models.law import Numbers, Values, lacks
+from hyperlaw.models.identifiability import lacks
+from hyperlaw.models.law import Numbers, Values
 from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
 from hyperlaw.models.likelihoods.censored_student_t import CensoredStudentT, standard_noise
 from hyperlaw.models.likelihoods.deviations import (
@@ -140,7 +141,7 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
         """Arrays of measured values: see `Likelihood.design`."""
         frame, quantities = table.frame, self.quantities(table)
         seen = np.ones(len(frame), bool) if observed is None else observed.to_numpy(bool)
-        lacks(self.law, table.kind, frame.columns)
+        lacks(self.law, table)
         self._check(frame, frame[seen])
         pivot = self.pivot(frame[seen])
         columns = {name: rows.set_index("row") for name, rows in table.points().groupby("quantity")}
