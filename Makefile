@@ -7,8 +7,8 @@ READY := .venv/.ready
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
-.PHONY: demo test test-slow test-all lint types sweep sweep-optimizers digits value-rl
-.PHONY: bench many backtest calibrate clean-sweeps atlas laws closed-loop
+.PHONY: demo docs figures test test-slow test-all lint types sweep sweep-optimizers digits value-rl
+.PHONY: fuzz notebooks bench many backtest calibrate clean-sweeps atlas laws closed-loop
 
 demo: $(READY)
 	$(BIN)/hyperlaw demo
@@ -25,12 +25,30 @@ test-slow: $(READY)
 
 test-all: test test-slow
 
+# 10,000 honest and hostile tables through every reader: three minutes.
+fuzz: $(READY)
+	$(BIN)/python benchmarks/fuzz.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 types: $(READY)
 	$(BIN)/mypy
+
+# The site, into build/docs: half a minute. A warning is an error. Nothing is looked up, and no notebook is run.
+docs: $(READY)
+	rm -rf docs/generated
+	$(BIN)/python -m sphinx -c docs --builder html --doctree-dir build/doctrees --nitpicky --fail-on-warning --keep-going --quiet . build/docs
+
+# The pictures of docs/concepts.md, from the fit of the demo: two minutes.
+figures: $(READY)
+	$(BIN)/hyperlaw demo --folder build
+	$(BIN)/python docs/figures.py build/demo.nc
+
+# All notebooks with their outputs, in place: twenty minutes on two cores. Then the numbers in their words, which a test holds.
+notebooks: $(READY)
+	$(BIN)/python notebooks/execute.py notebooks/*.ipynb
 
 # Seconds to a posterior that its checks let pass, against other samplers, into docs/evidence/speed.md: ten minutes, on a
 # machine that does nothing else.

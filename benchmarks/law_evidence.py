@@ -21,8 +21,8 @@ from hyperlaw.inference.example import example
 from hyperlaw.inference.simulate import simulate, simulated_table
 from hyperlaw.models.law import Law
 from hyperlaw.models.laws import LAWS
-from hyperlaw.plots.style import BLUE, ORANGE, log_ticks
-from hyperlaw.plots.values import NAMES
+from hyperlaw.plots.style import BLUE, NAMES, ORANGE, log_ticks
+from hyperlaw.plots.values import QUANTITIES
 
 
 def prior(name: str) -> None:
@@ -95,7 +95,10 @@ def _prior_picture(law: Law, found: pd.DataFrame, table: object, real: bool) -> 
         if real:
             ax.plot(aside, rows["seen"], "o", color=ORANGE, ms=3, label="measured")
         ax.set(
-            xscale="log", yscale="log", xlabel=NAMES.get(moving(law), moving(law)), ylabel=NAMES.get(quantity, quantity)
+            xscale="log",
+            yscale="log",
+            xlabel=NAMES.get(moving(law), moving(law)),
+            ylabel=QUANTITIES.get(quantity, quantity),
         )
         log_ticks(ax.xaxis)
         ax.legend(fontsize=8, frameon=False)

@@ -220,7 +220,7 @@ def _runs(name: str) -> str:
     small = sweep.where(sweep.frame["data"] <= 2**20)
     fit = hl.fit(LAWS[name](), small, seed=0, progress=False)
     at = {"params": 98304, "data": 2**22}
-    law_page.save(hl.plots.optima(fit, at), f"{name}_real.png")
+    law_page.save(hl.plots.optima(fit, at=at), f"{name}_real.png")
     table = hl.sharpness(fit).reset_index()
     return (
         f"The shipped sweep lm_adam up to 2^20 bytes, predicted at 2^22. Failed checks: {', '.join(fit.check().failed) or 'none'}."

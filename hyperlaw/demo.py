@@ -9,7 +9,7 @@ from hyperlaw.data.runs import Runs
 from hyperlaw.data.sweeps import load_sweep
 from hyperlaw.decision.choice import Choice
 from hyperlaw.decision.decide import decide
-from hyperlaw.diagnostics.baselines.settings import RECIPES
+from hyperlaw.diagnostics.baselines.settings import BY_HAND, RECIPES
 from hyperlaw.diagnostics.compare import compare
 from hyperlaw.diagnostics.ground_truth import ground_truth
 from hyperlaw.diagnostics.spec import Status
@@ -19,7 +19,6 @@ from hyperlaw.risk import CVaR
 
 SMALL = 2**20
 LARGE = {"params": 98304, "data": 2**22}
-BY_HAND = ("reuse best", "argmin regression", "near-optimal regression", "quadratic regression")
 
 
 def demo(folder: Path, seed: int, *, stderr: bool = False) -> Choice:
@@ -44,7 +43,7 @@ def demo(folder: Path, seed: int, *, stderr: bool = False) -> Choice:
     frame = runs.frame
     small = runs.where(frame["data"] <= SMALL)
     withheld = frame[(frame["params"] == LARGE["params"]) & (frame["data"] == LARGE["data"])]
-    console.print(f"Small runs, to fit. {small!r}")
+    console.print(f"Small runs, to fit. {small.headline}")
     console.print(
         f"Large runs, withheld: {len(withheld)} of {LARGE['data']:.3g} bytes, 4 x the data of any small run.\n"
     )
@@ -55,8 +54,7 @@ def demo(folder: Path, seed: int, *, stderr: bool = False) -> Choice:
     }
     for name, fitted in fits.items():
         checks = fitted.check()
-        status = checks.table["status"].value_counts()
-        console.print(f"{name}: checks {', '.join(f'{n} {s}' for s, n in status.items())}")
+        console.print(f"{name}: {checks.verdict}")
         for _, row in checks.table[checks.table["status"] != Status.PASS].iterrows():
             console.print(
                 f"  {row['status']} {row['check']} = {row['value']:.3g} ({row['threshold']}). {row['advice']}"
@@ -66,7 +64,7 @@ def demo(folder: Path, seed: int, *, stderr: bool = False) -> Choice:
     best = comparison.table.index[0]
 
     choice = decide(fits[best], at=LARGE, risk=CVaR(0.9))
-    console.print(f"{best}: {choice.explain()}\n")
+    console.print(f"Decided by {best}.\n\n{choice.explain()}\n")
     console.print("The choice, beside what the large runs measured (losses and regrets in nats; intervals 90 %):")
     console.print(against(choice, withheld).to_string(index=False, float_format="{:.4g}".format), "\n")
     console.print("What recipes by hand, given the same small runs, would have lost there:")

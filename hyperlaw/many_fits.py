@@ -12,6 +12,7 @@ import pandas as pd
 
 from hyperlaw.data.table import Table
 from hyperlaw.data.vocabulary import Row
+from hyperlaw.display import Shown, View
 from hyperlaw.fits import WARMUP, Fit, fit
 from hyperlaw.inference.jobs import check_executor, outcomes
 from hyperlaw.inference.sampler import Settings, check_settings
@@ -27,8 +28,8 @@ COLUMNS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class ManyFits:
+@dataclass(frozen=True, eq=False, repr=False)
+class ManyFits(Shown):
     """What `fit_many` returns.
 
     Attributes
@@ -53,10 +54,11 @@ class ManyFits:
         """True when every table was fitted and every fit's checks let it pass."""
         return bool(self.table["ok"].all())
 
-    def __repr__(self) -> str:
+    def view(self) -> View:
+        """What is shown of it."""
         total, passed = len(self.table), int(self.table["ok"].sum())
         head = f"ManyFits: {len(self.fits)} of {total} tables fitted, {passed} pass their checks."
-        return f"{head}\n{self.table.to_string(float_format='{:.4g}'.format, max_colwidth=60)}"
+        return View(head, status="PASS" if self.ok else "REVIEW", tables={"": self.table})
 
 
 def fit_many(

@@ -41,8 +41,10 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
         for q in model.parameter_list:
             if q.group_sd is not None:
                 sites[f"{q.name}_task"] = np.repeat(p[q.name][..., None], len(table.tasks), axis=-1)
-                sites[f"{q.name}_task_sd"] = np.full(shape, 0.01)
-                dims |= {f"{q.name}_task": ("chain", "draw", "task"), f"{q.name}_task_sd": ("chain", "draw")}
+                dims[f"{q.name}_task"] = ("chain", "draw", "task")
+                if q.name not in model.separate:
+                    sites[f"{q.name}_task_sd"] = np.full(shape, 0.01)
+                    dims[f"{q.name}_task_sd"] = ("chain", "draw")
     for name, level in design.levels.items():
         for quantity in model.shares:
             sd = truth[f"{name}_sd_{quantity}"]

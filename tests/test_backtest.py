@@ -1,4 +1,5 @@
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,21 @@ def runs():
 @pytest.fixture(scope="module")
 def tested(runs):
     return backtest(LAW, runs, seed=0, hold_out="largest", risks=RISK, sparse=12, repeats=2, progress=False)
+
+
+def test_a_stuck_refit_is_said_and_not_scored(runs, monkeypatch):
+    module = sys.modules["hyperlaw.diagnostics.backtest"]
+    law, found = hl.laws.StepLaw(), iter([{"divergences": 0, "r_hat": 1e16}, {"divergences": 3, "r_hat": 1.01}])
+    monkeypatch.setattr(module, "refit", lambda model, table, *, seed, keep: made_fit(law, table, TRUTH, draws=200))
+    monkeypatch.setattr(module, "quality", lambda fit: next(found))
+    some = backtest(LAW, runs, seed=0, risks=RISK, sparse=12, repeats=2, progress=False)
+    assert some.failed.to_dict("records") == [
+        {"method": "StepLaw", "repeat": 0, "part": 0, "divergences": 0, "r_hat": 1e16}
+    ]
+    scored = some.table[some.table["method"] == "StepLaw"]
+    assert set(scored["repeat"]) == {1}
+    assert (scored["divergences"] == 3).all()
+    assert "1 refits failed, and are not counted: see `failed`." in repr(some)
 
 
 def test_one_row_a_method_cell_repeat_and_risk(tested, runs):

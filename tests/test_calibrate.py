@@ -13,9 +13,9 @@ import hyperlaw as hl
 from hyperlaw.diagnostics import calibrate as module
 from hyperlaw.diagnostics.calibrate import calibrate
 from hyperlaw.inference import ranks as sampling
+from hyperlaw.inference.derived import prior_draws
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.simulate import simulate
-from hyperlaw.inference.tree import prior_draws
 
 LAW = hl.laws.StepLaw()
 MODEL = hl.LossSurface(LAW, own_horizons=True)
@@ -171,7 +171,7 @@ def test_failures_are_counted_and_kept_out_of_the_ranks_alone(design, prior_as_p
     assert found.failures["R-hat > 1.05"] == 1
     assert found.failures["troubled"] == 5
     assert "NOT ok" in repr(found)
-    assert "12 simulations: 3 failed, 1 with a divergence, 5 troubled" in repr(found)
+    assert "12 simulations: 3 failed, 1 with a divergence, 5 troubled" in " ".join(repr(found).split())
 
 
 def test_nothing_sampled_is_refused(design, monkeypatch):

@@ -98,7 +98,6 @@ def test_runs_that_sway_the_fit_are_to_be_reviewed_when_they_are_many(moving):
         density[:, ::100, :swaying] = -np.log(1e3)
         tree["log_likelihood"] = density.to_dataset(name="loss")
         checks = check(dataclasses.replace(moving, tree=tree))
-        assert status(checks, "PSIS-LOO k, largest") == ("REVIEW" if swaying else "PASS")
         assert status(checks, "runs that sway the fit (share)") == expected
         assert row(checks, "runs that sway the fit (share)")["value"] == swaying / runs
 
@@ -117,9 +116,7 @@ def test_chains_that_never_move_fail_and_raise_nothing(moving, chains):
         tree[group] = still.assign_coords(chain=draws["chain"], draw=draws["draw"])
     checks = check(dataclasses.replace(moving, tree=tree))
     assert not checks.ok
-    assert {"R-hat, largest", "BFMI, smallest", "PSIS-LOO k, largest", "runs that sway the fit (share)"} <= set(
-        checks.failed
-    )
+    assert {"R-hat, largest", "BFMI, smallest", "runs that sway the fit (share)"} <= set(checks.failed)
     assert (checks.table.loc[checks.table["status"] == "FAIL", "advice"] != "").all()
     assert len(checks.table) == len(check(moving).table)
 

@@ -224,7 +224,7 @@ def test_backtest(asked, monkeypatch):
     def backtest(laws, table, **more):
         given.update(more, laws=laws, table=table)
         rows = pd.DataFrame({"method": ["StepLaw"], "regret": [0.01], "crps": [np.nan]})
-        return hl.Backtest(rows, "withheld data 1.6e+09", rows.set_index("method"))
+        return hl.Backtest(rows, "withheld data 1.6e+09", rows.set_index("method"), rows.head(0))
 
     monkeypatch.setattr(hl, "backtest", backtest)
     laws = ["--law", "steplaw", "--law", "TimeTransfer", "--hold-out", "largest:2", "--repeats", "2", "--sparse", "9"]

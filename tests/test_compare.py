@@ -1,6 +1,5 @@
 import warnings
 
-import arviz_plots
 import arviz_stats as az
 import matplotlib.pyplot as plt
 import numpy as np
@@ -189,7 +188,7 @@ def test_refits_that_did_not_sample_well_are_said(refits):
 def test_r_hat_of_a_refit_is_said(refits, monkeypatch):
     def apart(model, runs, *, seed, keep):
         fit = made_up(runs, seed)
-        fit.tree["posterior"]["noise"] = fit.tree["posterior"]["noise"] + xr.DataArray([0.0, 5.0], dims="chain")
+        fit.tree["posterior"]["noise"] = fit.tree["posterior"]["noise"] + xr.DataArray([0.0, 1.0], dims="chain")
         return fit
 
     runs = made_up_runs(("a", "b"))
@@ -199,11 +198,74 @@ def test_r_hat_of_a_refit_is_said(refits, monkeypatch):
     assert "4 of 4 refits did not sample well" in comparison.sentence
 
 
+@pytest.fixture
+def stuck(refits, monkeypatch):
+    """Seeds whose refits are stuck: every chain stands where it began."""
+    seeds, answer = set(), refit_cv.refit
+
+    def maybe_stuck(model, runs, *, seed, keep):
+        fit = answer(model, runs, seed=seed, keep=keep)
+        if seed in seeds:
+            fit.tree["posterior"]["noise"] = fit.tree["posterior"]["noise"] * 0 + xr.DataArray([0.0, 1.0], dims="chain")
+        return fit
+
+    monkeypatch.setattr(refit_cv, "refit", maybe_stuck)
+    return seeds
+
+
+def test_what_a_stuck_refit_left_out_is_not_counted(stuck):
+    runs = made_up_runs(("a", "b", "c"))
+    fits = {"one": made_up(runs, 0), "two": made_up(runs, 1)}
+    whole = hl.compare(fits, leave_out="task", seed=10)
+    stuck.add(11)  # "one" without task b
+    some = hl.compare(fits, leave_out="task", seed=10)
+    assert some.refits["failed"].tolist() == [False, True, False, False, False, False]
+    assert list(some.by_group.index) == ["a", "c"]
+    pd.testing.assert_frame_equal(some.by_group, whole.by_group.loc[["a", "c"]])
+    assert "1 of 6 refits failed, and what they left out is not counted: see `refits`." in some.sentence
+    assert "failed" not in whole.sentence
+    stuck.update(range(10, 16))
+    with pytest.raises(
+        ValueError, match=r"of every task that was left out a refit failed .* R-hat above 1.5.: there is"
+    ):
+        hl.compare(fits, leave_out="task", seed=10)
+
+
+@pytest.mark.usefixtures("in_vain")
+def test_a_run_whose_refit_is_stuck_keeps_its_approximate_score(pair, stuck):
+    stuck.update(range(200))
+    comparison = hl.compare(pair, seed=0)
+    assert comparison.refits["failed"].all()
+    assert np.isfinite(comparison.scores["falling"].elpd)
+    assert comparison.scores["falling"].pareto_k.values[OUTLIER] == 1.0
+    assert (
+        f"{len(comparison.refits)} of {len(comparison.refits)} refits failed, and their runs keep"
+        in comparison.sentence
+    )
+
+
+def test_draws_that_do_not_move_cannot_be_scored(refits):
+    runs = made_up_runs()
+    still = made_up(runs, 0)
+    still.tree["log_likelihood"]["loss"] = still.tree["log_likelihood"]["loss"].isel(chain=0, draw=0) * xr.ones_like(
+        still.tree["log_likelihood"]["loss"]
+    )
+    with pytest.raises(ValueError, match=r"the fit of still cannot be scored: .* Its draws do not move; see its check"):
+        hl.compare({"still": still, "moving": made_up(runs, 1)})
+
+
+def test_the_same_runs_in_another_order_are_refused(refits):
+    frame = grid(data=(1e8, 4e8), sizes=(1e6,), rates=3, batches=2).assign(loss=lambda table: np.arange(len(table)) / 9)
+    one, other = hl.Runs.from_frame(frame), hl.Runs.from_frame(frame.iloc[::-1])
+    with pytest.raises(ValueError, match="'b' and 'a' were fitted to the same runs in another order"):
+        hl.compare({"a": made_up(one, 0), "b": made_up(other, 1)})
+
+
 @pytest.mark.parametrize("leave_out", ["run", "task", "scale"])
 def test_arviz_draws_and_compares(leave_out, refits):
     runs = made_up_runs(("a", "b"), data=(1e8, 4e8, 1.6e9))
     comparison = hl.compare({"one": made_up(runs, 0), "two": made_up(runs, 1)}, leave_out=leave_out, seed=0)
-    drawn = arviz_plots.plot_compare(comparison.table, backend="matplotlib")
+    drawn = comparison.plot()
     assert drawn.viz["plot"].item().has_data()
     plt.close("all")
     again = az.compare(comparison.scores, round_to="none")

@@ -29,7 +29,11 @@ def process(tmp_path):
 
     def run(**environment):
         mine = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
-        mine |= {"XDG_CACHE_HOME": str(tmp_path), "HOME": str(tmp_path)} | environment
+        mine |= {
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "XDG_CACHE_HOME": str(tmp_path),
+            "HOME": str(tmp_path),
+        } | environment
         done = subprocess.run([sys.executable, "-c", COMPILE], env=mine, capture_output=True, text=True, check=True)
         return done.stdout.strip().splitlines()[-1].split("|")
 

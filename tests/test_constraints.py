@@ -111,7 +111,18 @@ def test_limits_of_the_hyperparameters():
             lambda: limits([hl.AtMost("steps", 1e4), hl.AtMost("batch_size", 100)], TARGET),
             r"leaves no batch_size: it would have to be at least 419.43 and at most 100 \(AtMost\(steps, 10000\), AtM",
         ),
-        (lambda: limits([hl.AtMost("steps", 0.5)], TARGET), "a batch holds at most the data"),
+        (
+            lambda: limits([hl.AtMost("steps", 0.5)], TARGET),
+            "a batch holds 1 data point at least, and at most the data",
+        ),
+        (
+            lambda: limits([hl.OneOf("batch_size", multiples_of=1e11)], TARGET),
+            r"leaves no batch_size: it would have to be at least 1e\+11 and at most 4.1943e\+06 \(OneOf",
+        ),
+        (
+            lambda: limits([hl.OneOf("batch_size", values=[0.25, 0.5])], TARGET),
+            "leaves no batch_size: it would have to be at least 1 and at most 0.5",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(make, text):
@@ -141,7 +152,6 @@ def test_steps_bound_the_batch_size_exactly(fit):
     assert (TARGET["data"] / allowed["batch_size"] <= 1.5e4 * (1 + 1e-8)).all()
     assert choice.table.loc["recommended", "risk"] == pytest.approx(allowed["risk"].min())
     assert len(choice.safe_set(0.05)) == len(choice.safe_set(0.05).merge(allowed))
-    assert choice.plot().axes[1].get_title() == "at the target; hatched: not allowed"
 
 
 def test_a_bound_that_does_not_bind_changes_nothing(fit, choice):
@@ -184,7 +194,7 @@ def test_divergence_has_a_price_or_a_bound(fit):
     assert priced.setting["learning_rate"] < free.setting["learning_rate"]
     row = priced.table.loc["recommended"]
     assert row["regret_mean"] > 1000 * row["p_diverge"]
-    assert "priced at 1e+03 nats" in priced.explain()
+    assert "priced at 1000 nats" in priced.explain()
 
 
 def test_infeasible_names_what_binds_and_the_nearest(fit, choice):
@@ -241,7 +251,7 @@ def test_a_batch_size_that_is_set_far_from_the_best_gets_its_own_learning_rate(f
         assert choice.table["allowed"].to_dict() == {
             "recommended": True, "runner_up": True, "reuse_best": False, "posterior_median": False,
         }  # fmt: skip
-        assert "but does not keep to the constraints" in choice.explain()
+        assert "but it does not keep to the constraints" in choice.explain()
         middle = choice.table.loc["posterior_median", ["learning_rate", "batch_size"]]
         assert middle.tolist() == free.table.loc["posterior_median", ["learning_rate", "batch_size"]].tolist()
     assert free.batch_size_set is None

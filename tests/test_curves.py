@@ -58,7 +58,7 @@ def test_columns_of_other_names():
     ]  # fmt: skip
     assert curves.tasks == ("ant",)
     assert curves.scales == ("params", "utd")
-    assert repr(curves) == "Curves: 400 points of 1 setting with 4 seeds, 1 task; params 1e+05 to 1e+05, utd 2 to 2"
+    assert curves.headline == "Curves: 400 points of 1 setting with 4 seeds, 1 task; params 1e+05 to 1e+05, utd 2 to 2"
 
 
 def test_a_curve_without_noise_crosses_at_the_first_logged_step():
@@ -71,7 +71,7 @@ def test_a_curve_without_noise_crosses_at_the_first_logged_step():
     assert frame["start"].tolist() == [1000] * 3
     assert frame["limit"].tolist() == [1e5] * 3
     np.testing.assert_allclose(frame["error"], 1000 / frame["data"] / np.sqrt(12))
-    assert repr(crossings) == "Crossings: 3 (0 never reached) of 3 thresholds, 1 task; utd 1 to 1"
+    assert crossings.headline == "Crossings: 3 (0 never reached) of 3 thresholds, 1 task; utd 1 to 1"
 
 
 def test_what_is_never_reached_is_censored_at_the_last_common_step():
@@ -199,7 +199,8 @@ def test_best_is_the_setting_that_needs_the_fewest_data(swept):
 
 def test_best_of_none_that_reached_was_seen_for_the_shortest():
     source = pd.DataFrame({
-        "utd": [1, 1, 2, 2], "threshold": 500, "data": [9e4, 5e4, 8e4, 5e4], "reached": [False, False, True, False]
+        "utd": [1, 1, 2, 2], "learning_rate": [1e-4, 2e-4, 1e-4, 2e-4], "threshold": 500,
+        "data": [9e4, 5e4, 8e4, 5e4], "reached": [False, False, True, False],
     })  # fmt: skip
     best = Crossings.from_frame(source).best().frame
     assert best["data"].tolist() == [5e4, 8e4]
@@ -270,7 +271,7 @@ def test_published_crossings_are_typed_in():
     assert (
         Crossings.from_frame(source[["sigma", "J", "D"]], utd="sigma", threshold="J", data="D").frame["reached"].all()
     )
-    assert repr(crossings) == "Crossings: 2 (1 never reached) of 1 threshold, 1 task; utd 1 to 2"
+    assert crossings.headline == "Crossings: 2 (1 never reached) of 1 threshold, 1 task; utd 1 to 2"
 
 
 def plain(**columns):

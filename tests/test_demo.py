@@ -17,6 +17,7 @@ def told(folder, capsys) -> hl.Choice:
     assert (folder / "demo.png").stat().st_size > 10_000
     (law,) = choice.laws.index
     assert hl.load_fit(folder / "demo.nc").law.name == law
+    assert (folder / "demo.nc").stat().st_size < 5e6
     return choice
 
 

@@ -1,4 +1,4 @@
-"""What the documents point at is there, and the code that they show runs."""
+"""What the documents point at is there. That their code runs: `tests/test_docs_run.py`."""
 
 import ast
 import functools
@@ -7,25 +7,19 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
+import tomllib
+from importlib.util import find_spec
 
-import matplotlib as mpl
-import numpy as np
-import pandas as pd
 import pytest
-from conftest import CHECKED, TRUTH, grid, simulate
-from typer.testing import CliRunner
+from pages import PAGES, ROOT, SHOWN, VERBS, blocks, commands, name
 
 import hyperlaw as hl
-from hyperlaw.cli import app
+from hyperlaw.diagnostics import check
+from hyperlaw.models import identifiability
 from hyperlaw.models.law import LAWS
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 NAME = re.compile(r"\bhl\.((?:[A-Za-z_]\w*\.)*[A-Za-z_]\w*)")
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 
 
 def test_there_are_pages():
@@ -33,16 +27,16 @@ def test_there_are_pages():
     assert sum(len(LINK.findall(page.read_text())) for page in PAGES) > 50
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_links_lead_somewhere(page):
     missing = [target for target in LINK.findall(page.read_text()) if not (page.parent / target).exists()]
     assert not missing
 
 
-@pytest.mark.parametrize("name", [name for name, law in LAWS.items() if law.__module__.startswith("hyperlaw.")])
-def test_every_law_page_says_first_whether_to_trust_it(name):
-    text = (ROOT / "docs" / "laws" / f"{name}.md").read_text()
-    assert text.startswith(f"# {name}\n\n**Whether to trust it.** ")
+@pytest.mark.parametrize("law", [law for law, found in LAWS.items() if found.__module__.startswith("hyperlaw.")])
+def test_every_law_page_says_first_whether_to_trust_it(law):
+    text = (ROOT / "docs" / "laws" / f"{law}.md").read_text()
+    assert text.startswith(f"# {law}\n\n**Whether to trust it.** ")
 
 
 def test_no_picture_of_the_documents_is_left_out_of_the_repository():
@@ -57,105 +51,117 @@ def public(path: str) -> object:
     return functools.reduce(getattr, path.split("."), hl)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=name)
 def test_names_of_the_package_exist(page):
     for path in sorted(set(NAME.findall(page.read_text()))):
         public(path)
 
 
-def test_readme_calls_what_there_is_with_arguments_that_it_takes():
-    calls = [node for block in BLOCKS for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
-    named = [(ast.unparse(call.func), call) for call in calls]
-    checked = [(name, call) for name, call in named if name.startswith("hl.")]
-    assert len(checked) > 20
-    for name, call in checked:
-        arguments = {keyword.arg: None for keyword in call.keywords}
-        inspect.signature(public(name.removeprefix("hl."))).bind(*call.args, **arguments)
+@pytest.mark.parametrize("page", SHOWN, ids=name)
+def test_calls_take_their_arguments(page):
+    """Every call of a name of the package, in code that is run or not."""
+    code = [ast.parse(block.code) for block in blocks(page) if block.language == "python"]
+    for call in [node for tree in code for node in ast.walk(tree) if isinstance(node, ast.Call)]:
+        called = ast.unparse(call.func)
+        if called.startswith("hl."):
+            arguments = {keyword.arg: None for keyword in call.keywords}
+            inspect.signature(public(called.removeprefix("hl."))).bind(*call.args, **arguments)
 
 
-def test_readme_imports_what_it_uses(tmp_path):
+@pytest.mark.parametrize("page", SHOWN, ids=name)
+def test_code_imports_what_it_uses(page, tmp_path):
     """Every name is bound in its block or in one before it."""
-    (tmp_path / "readme.py").write_text("\n".join(BLOCKS))
+    (tmp_path / "page.py").write_text("\n".join(b.code for b in blocks(page) if b.language == "python"))
     ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--no-cache", "--select", "F821,E9"]
-    checked = subprocess.run([*ruff, tmp_path / "readme.py"], capture_output=True, text=True)
+    checked = subprocess.run([*ruff, tmp_path / "page.py"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stdout
 
 
-@pytest.mark.parametrize("line", re.findall(r"^    hyperlaw (.+)$", README, re.MULTILINE))
-def test_readme_names_commands_that_there_are(line, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where its files are not
-    said = CliRunner().invoke(app, shlex.split(line))
-    assert said.exit_code == 2
-    assert "hyperlaw: " in said.output
+def test_no_code_escapes_the_tests():
+    """Code is marked python or shell; what is not run says why."""
+    for page in PAGES:
+        languages = re.findall(r"^```(\S*)[^\n]*\n.*?^```", page.read_text(), re.DOTALL | re.MULTILINE)
+        assert not {"py", "pycon", "bash", "sh", "console"} & set(languages), page
+    assert sum(block.reason is not None for page in SHOWN for block in blocks(page)) < 6
 
 
-BATCH, UNIT = 2.0**21, 2048
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_exist(page):
+    """Verbs, targets of make, extras, modules and scripts that a page names on a line of their own."""
+    targets = set(re.findall(r"^([a-z-]+)[a-z -]*:", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    for line in commands(page):
+        words = shlex.split(line, comments=True)
+        words = words[1:] if "=" in words[0] else words
+        if words[0] == "hyperlaw":
+            assert words[1] in VERBS, line
+        elif words[0] == "make":
+            assert set(words[1:]) <= targets, line
+        elif words[0] == "pip":
+            asked = re.findall(r"\[(.+?)\]", line)
+            assert {extra for some in asked for extra in some.split(",")} <= extras, line
+        elif words[0].startswith("python") and words[1] == "-m":
+            assert find_spec(words[2]), line
+        elif words[0] == "python":
+            assert (ROOT / words[1]).is_file(), line
 
 
-def sweep_csv(path: Path) -> None:
-    """A sweep from StepLaw itself, batch sizes in sequences."""
-    frame = grid(sizes=(1e8, 4e8), data=(1e10, 4e10, 1.6e11))
-    frame["batch_size"] *= BATCH / 2.0**15
-    runs = simulate(hl.laws.StepLaw(), frame, seed=1, truth=TRUTH | {"log_batch_size": np.log(BATCH)})
-    table = runs.frame.assign(bs=runs.frame["batch_size"] / UNIT)
-    names = {"learning_rate": "lr", "data": "tokens", "params": "N", "loss": "val_loss"}
-    table.rename(columns=names)[["bs", *names.values()]].to_csv(path, index=False)
+@pytest.mark.parametrize("page", SHOWN, ids=name)
+def test_code_fits_the_page(page):
+    assert not [
+        line
+        for block in blocks(page)
+        if block.language == "python"
+        for line in block.code.splitlines()
+        if len(line) > 92
+    ]
 
 
-def curves_csv(path: Path) -> None:
-    """Learning curves of four environments: data fall with the ratio, the best settings move with it."""
-    rng, rows = np.random.default_rng(0), []
-    steps = np.linspace(2e4, 2e6, 60)
-    for i, env in enumerate(("Ant-v4", "Hopper-v4", "Humanoid-v4", "Walker2d-v4")):
-        for utd in (0.25, 0.5, 1.0, 2.0, 4.0):
-            for batch in (64, 128, 256, 512, 1024):
-                for rate in (1e-4, 3e-4, 1e-3, 3e-3):
-                    u = np.log(rate / 5e-4) + 0.2 * np.log(utd)
-                    v = np.log(batch / 256) + 0.3 * np.log(utd)
-                    need = 1e5 * 1.2**i * (1 + utd**-0.7) * np.exp(0.15 * u**2 + 0.15 * v**2)  # to reach 500
-                    for seed in range(3):
-                        shown = 500 * (steps / need) ** 0.8 + rng.normal(0, 10, len(steps))
-                        rows.append(
-                            pd.DataFrame(
-                                {
-                                    "env": env, "utd": utd, "batch_size": batch, "learning_rate": rate, "seed": seed,
-                                    "env_step": steps, "return": shown,
-                                }
-                            )
-                        )  # fmt: skip
-    pd.concat(rows, ignore_index=True).to_csv(path, index=False)
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 90
 
 
-def careful(fit, law, table, *, seed):
-    """Of runs as short as checks allow; curves without much noise leave a ridge that needs more draws."""
-    care = CHECKED if table.kind == "runs" else CHECKED | {"draws": 2000, "warmup": 1000, "target_accept": 0.99}
-    return fit(law, table, seed=seed, **care)
+def test_every_public_name_is_in_the_reference():
+    listed = set(re.findall(r"^   ([A-Za-z_.]+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE))
+    modules = {"plots", "laws", "__version__"}
+    assert set(hl.__all__) - modules <= listed
+    assert {f"plots.{picture}" for picture in public_of(hl.plots)} <= listed
+    for path in listed:
+        functools.reduce(getattr, path.split("."), hl)
 
 
-@pytest.mark.slow
-def test_readme_runs(tmp_path, monkeypatch):
-    """All of its code, in order, as a reader would run it; other chains and fewer simulations."""
-    mpl.use("agg")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(hl, "fit", functools.partial(careful, hl.fit))
-    monkeypatch.setattr(hl, "calibrate", functools.partial(hl.calibrate, simulations=8, progress=False))
-    sweep_csv(tmp_path / "sweep.csv")
-    curves_csv(tmp_path / "curves.csv")
-    before, namespace = set(LAWS), {"__name__": "readme"}
-    try:
-        for block in BLOCKS:
-            if "from_mlflow" in block:  # its stores are not here: tests/test_source_*.py make them
-                continue
-            exec(compile(block, "README.md", "exec"), namespace)
-    finally:
-        for name in set(LAWS) - before:
-            del LAWS[name]
-    assert Path("choice.png").stat().st_size > 10_000
-    fit, choice = namespace["fit"], namespace["choice"]
-    assert fit.check().ok
-    assert choice.at == {"params": 7e9, "data": 1.4e12}
-    assert choice.setting["batch_size"] % 524288 == 0
-    assert 1.4e12 / choice.setting["batch_size"] <= 2e5
-    assert set(namespace["fits"]) == {"StepLaw", "TimeTransfer"}
-    chosen = namespace["frontier"].recommend(budget=1e15, risk=hl.Mean()).setting
-    assert set(chosen) == {"utd", "batch_size", "learning_rate"}
+def public_of(module) -> list[str]:
+    return [word for word, value in vars(module).items() if inspect.isfunction(value) and not word.startswith("_")]
+
+
+def check_names() -> list[str]:
+    """Every check in the code, as a pattern: what is filled in is anything."""
+    found = []
+    for module in (check, identifiability):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Spec", "Contrast"):
+                said = node.args[0]
+                if isinstance(said, ast.JoinedStr):
+                    parts = (re.escape(v.value) if isinstance(v, ast.Constant) else ".+" for v in said.values)
+                    found.append("".join(parts))
+                elif isinstance(said, ast.Constant):
+                    found.append(re.escape(said.value))
+    return found
+
+
+def test_every_check_is_explained():
+    page = (ROOT / "docs/checks.md").read_text()
+    explained = [
+        said for line in re.findall(r"^\*\*`.*", page, re.MULTILINE) for said in re.findall(r"\*\*`(.+?)`\*\*", line)
+    ]
+    patterns = check_names()
+    assert len(patterns) > 20
+    for pattern in patterns:
+        assert any(re.fullmatch(pattern, said) for said in explained), pattern
+    for said in explained:
+        assert any(re.fullmatch(pattern, said) for pattern in patterns), said
+
+
+def test_every_verb_is_explained():
+    told = set(re.findall(r"^\| `hyperlaw (\w+)", (ROOT / "docs/sources.md").read_text(), re.MULTILINE))
+    assert told == set(VERBS)

@@ -287,7 +287,10 @@ def test_the_picture(found):
     figure = found.plot()
     left, right = figure.axes
     assert sum(isinstance(c, PolyCollection) for c in left.collections) == 4
-    assert [t.get_text() for t in left.get_legend().get_texts()] == [f"performance {level:g}" for level in LEVELS]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[:4] == [f"performance {level:g}" for level in LEVELS]
+    assert labels[4:] == ["power of the budget, 90 %", "ratios measured, between"]
+    assert left.get_xlabel() == "data (environment steps)"
     assert right.get_xlabel() == "budget (FLOPs)"
     assert f"budget^{found.exponent['median']:.2f}" in right.get_title()
     assert all(ax.get_xscale() == ax.get_yscale() == "log" for ax in figure.axes)

@@ -18,7 +18,7 @@ from scipy.stats import binomtest, ks_2samp, kstest, spearmanr
 import hyperlaw as hl
 from hyperlaw.diagnostics.score_values import score_values
 from hyperlaw.inference.cells import OWN, fitted_cells, new_cell, new_rows, values_at
-from hyperlaw.inference.tree import _programs
+from hyperlaw.inference.derived import _programs
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
 from hyperlaw.models.likelihoods.deviations import levelled
 from hyperlaw.models.likelihoods.loss_surface import edges
@@ -95,7 +95,7 @@ def log_density(fit, row, **values):
     """The model's log density of one row at each of some values, in the unit of the model."""
     design, sites = copies(fit, row, len(next(iter(values.values()))))
     changed = fit.likelihood.with_measured(design, fit.likelihood.measured(design) | values)
-    return np.asarray(_programs(fit.likelihood.bare).densities(sites, changed)[0][0])
+    return np.asarray(sum(_programs(fit.likelihood.bare).densities(sites, changed)[0].values())[0])
 
 
 def ends(fit, row, name):
@@ -273,7 +273,7 @@ def density_of_run(fit, row, loss, lost, edge=np.inf):
     """The model's log density of one run that has each of some losses, or diverged; losses are read at the edge."""
     design, sites = copies(fit, row, len(loss))
     changed = design._replace(loss=np.minimum(loss, edge), diverged=lost, edge=np.full(len(loss), edge))
-    return np.asarray(_programs(fit.likelihood.bare).densities(sites, changed)[0][0])
+    return np.asarray(sum(_programs(fit.likelihood.bare).densities(sites, changed)[0].values())[0])
 
 
 @pytest.mark.parametrize("row", RUNS)
@@ -329,7 +329,7 @@ def test_the_density_of_a_run_in_a_fitted_cell_is_that_of_the_model():
     assert (losses[~lost] > edge[~lost]).any()
     changed = fit.likelihood.with_measured(design, {"loss": losses, "diverged": lost})
     sites = {name: value.values[0] for name, value in fit.draws.items()}
-    rows = np.asarray(_programs(fit.likelihood.bare).densities(sites, changed)[0])
+    rows = np.asarray(sum(_programs(fit.likelihood.bare).densities(sites, changed)[0].values()))
     for cell, runs in frame.groupby("cell"):
         of_cell = {name: value[0, :, cell] for name, value in p.items()}
         logs = (np.log(runs[name].to_numpy()) for name in ("learning_rate", "batch_size"))

@@ -187,7 +187,7 @@ def test_published_optima_are_typed_in():
     assert frame["learning_rate_high"].tolist() == [4e-3, 4e-3, np.inf]
     assert frame["batch_size_error"].tolist() == [0, 0, 0]
     assert frame["correlation"].tolist() == [0, 0, 0]
-    assert repr(optima) == (
+    assert optima.headline == (
         "Optima: best learning_rate and batch_size of 3 cells (0 one-sided), 1 task; params 1e+08 to 1e+10"
     )
 
@@ -247,7 +247,7 @@ def test_improvement_at_each_batch_size():
     assert optima.scales == ()
     assert optima.frame["optimizer"].tolist() == ["sgd", "sgd", "adam"]
     assert optima.points()["value"].tolist() == [0.1, 0.15, 0.2]
-    assert repr(optima) == "Optima: best improvement of 3 cells (0 one-sided), 1 task"
+    assert optima.headline == "Optima: best improvement of 3 cells (0 one-sided), 1 task"
 
 
 def test_labels_digest_and_where():

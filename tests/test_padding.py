@@ -9,10 +9,10 @@ from conftest import STEPS, TRUTH, VALUE_TRUTH, example_of, grid
 from made_fit import made_fit
 
 import hyperlaw as hl
+from hyperlaw.inference.derived import _programs
 from hyperlaw.inference.programs import Programs
 from hyperlaw.inference.programs import programs_of as programs_of_model
 from hyperlaw.inference.refit import SHORT, refit
-from hyperlaw.inference.tree import _programs
 from hyperlaw.models.likelihoods.base import BLOCK
 from hyperlaw.models.prior import AtBestLoss
 
@@ -57,7 +57,8 @@ def test_rows_that_fill_up_a_block_say_nothing(kind):
 
     def joint(design):
         """Log density of everything, and that of each row."""
-        row, prior = _programs(model.bare).densities(sites, design)
+        rows, prior = _programs(model.bare).densities(sites, design)
+        row = sum(rows.values())
         return sum(np.asarray(value).reshape(2, -1).sum(1) for value in (row, *prior.values())), np.asarray(row)
 
     for observed in (None, pd.Series(np.arange(rows) % 3 > 0, index)):

@@ -6,16 +6,20 @@ import numpy as np
 import pytest
 import xarray as xr
 from conftest import TARGET
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 
 import hyperlaw as hl
 from hyperlaw import plots
+from hyperlaw.diagnostics.sweep_checks import one_sidedness, ranks_by_side
 from hyperlaw.inference.bands import loss_bands
 from hyperlaw.inference.cell_surface import DRAWS, cell_surface
+from hyperlaw.inference.cells import fitted_cells, new_cell
 from hyperlaw.models.likelihoods.deviations import drift
 from hyperlaw.models.likelihoods.surface import run_loss
-from hyperlaw.plots.style import BLUE, GREY, ORANGE, short
+from hyperlaw.plots.style import BLUE, CHAINS, ORANGE, PAGE, short
 
+LAW_LABELS = ["law, 90 % for a new cell", "law, without drift"]
 POOLED_TARGET = {"params": 4e6, "data": 6.4e9, "task": "lion"}
 
 
@@ -34,12 +38,12 @@ def losses(lost):
 
 @pytest.fixture(scope="module")
 def surface(lost):
-    return drawn(plots.surface(lost, 0))
+    return drawn(plots.surface(lost, cell=0))
 
 
 @pytest.fixture(scope="module")
 def optima(fit):
-    return drawn(plots.optima(fit, TARGET))
+    return drawn(plots.optima(fit, at=TARGET))
 
 
 def drawn(figure):
@@ -52,6 +56,10 @@ def predicted(fit, at, name):
     return fit.predict(at, {"learning_rate": [1e-3], "batch_size": [64]}).table.loc[name, ["lower", "median", "upper"]]
 
 
+def labels_of(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
 def lines(ax, marker):
     return [line for line in ax.lines if line.get_marker() == marker]
 
@@ -62,6 +70,13 @@ def has_line(ax, x, y):
         return len(a) == len(x) and np.allclose(a, x) and np.allclose(b, y)
 
     return any(same(line) for line in lines(ax, "None"))
+
+
+def has_band(ax, x, low, high):
+    """Whether an interval with these ends is drawn."""
+    ends = [np.column_stack([x, side]) for side in (low, high)]
+    bands = [c.get_paths()[0].vertices for c in ax.collections if isinstance(c, PolyCollection) and c.get_paths()]
+    return any(all(np.isclose(corners, end).all(axis=1).any() for end in np.concatenate(ends)) for corners in bands)
 
 
 def band_of(ax, colour):
@@ -97,6 +112,11 @@ def best(fit, cell, log_batch=None):
 @pytest.mark.parametrize("name", ["losses", "surface", "optima"])
 def test_labels_do_not_touch(name, request):
     figure = request.getfixturevalue(name)
+    assert figure.get_figwidth() == PAGE
+    (legend,) = figure.legends
+    page, box = figure.bbox, legend.get_window_extent()
+    assert page.x0 <= box.x0 < box.x1 <= page.x1
+    assert all(box.y1 <= ax.get_window_extent().y0 for ax in figure.axes)
     for ax in figure.axes:
         for axis, side in ((ax.xaxis, "x"), (ax.yaxis, "y")):
             boxes = [label.get_window_extent() for label in axis.get_ticklabels() if label.get_text()]
@@ -113,71 +133,79 @@ def test_losses_have_a_panel_a_cell_with_units(losses, fit):
     assert {ax.get_xlabel() for ax in losses.axes} == {"learning rate"}
     assert [ax.get_ylabel() for ax in losses.axes] == ["loss (nats)", "", ""] * 2
     titles = [ax.get_title() for ax in losses.axes]
-    assert titles[0].startswith("params 24.6k, width 32, data 65.5k\n")
-    assert titles[-1].startswith("params 98.3k, width 64, data 1.05M\n")
-    texts = {text.get_text() for text in losses.legends[0].get_texts()}
-    assert {"32", "1024", "posterior predictive: median and 90 %", "diverged"} <= texts
+    assert titles[0].startswith("params 24.6k, width 32,\ndata 65.5k\n")
+    assert titles[-1].startswith("params 98.3k, width 64,\ndata 1.05M\n")
+    texts = [text.get_text() for text in losses.legends[0].get_texts()]
+    assert {"32", "1024", "posterior predictive, 90 %", "diverged"} <= set(texts)
+    assert len(texts) == len(set(texts))
     assert losses.legends[0].get_title().get_text() == "batch size (data points)"
 
 
 @pytest.mark.parametrize("group", ["posterior", "prior"])
 def test_loss_bands_are_quantiles_of_the_draws(fit, group):
-    ax = plots.losses(fit, group, cells=[0]).axes[0]
+    ax = plots.losses(fit, group=group, cells=[0]).axes[0]
     frame = fit.runs.frame.query("cell == 0 and batch_size == 32")
     rates = np.unique(frame["learning_rate"])
     loss = fit.tree[f"{group}_predictive"]["loss"]
     at_rate = [loss.sel(run=frame.index[frame["learning_rate"] == rate].tolist()).values for rate in rates]
-    for share in (0.05, 0.5, 0.95):
-        assert has_line(ax, rates, [np.quantile(values, share) for values in at_rate])
+    low, middle, high = np.transpose([np.nanquantile(values, [0.05, 0.5, 0.95]) for values in at_rate])
+    assert has_line(ax, rates, middle)
+    assert has_band(ax, rates, low, high)
 
 
 def test_losses_show_every_run_of_the_batch_sizes_drawn(losses, lost):
     ax, frame = losses.axes[0], lost.runs.frame.query("cell == 0")
-    sizes = [float(text.get_text()) for text in losses.legends[0].get_texts()[:4]]
+    sizes = [float(name) for name in labels_of(losses) if name.isdigit()]
     frame = frame[frame["batch_size"].isin(sizes)]
     gone, alive = frame[frame["diverged"]], frame[~frame["diverged"]]
-    points = np.concatenate([line.get_xydata() for line in lines(ax, "o")])
+    drawn_in = [line for line in ax.lines if line.get_label() in map(str, map(int, sizes))]
+    assert len({(line.get_marker(), line.get_color()) for line in drawn_in}) == len(drawn_in) == len(sizes)
+    points = np.concatenate([line.get_xydata() for line in drawn_in])
     points = points[np.isfinite(points[:, 1])]
     assert sorted(map(tuple, points)) == sorted(map(tuple, alive[["learning_rate", "loss"]].to_numpy()))
-    crosses = np.concatenate([line.get_xydata() for line in lines(ax, "x")])
+    at_top = [line for line in lines(ax, "x") if len(line.get_xdata())]
+    crosses = np.concatenate([line.get_xydata() for line in at_top])
     assert len(gone)
     assert sorted(crosses[:, 0]) == sorted(gone["learning_rate"])
-    assert all(line.get_transform() == ax.get_xaxis_transform() for line in lines(ax, "x"))
+    assert all(line.get_transform() == ax.get_xaxis_transform() for line in at_top)
     assert (crosses[:, 1] > 0.8).all()
     low, high = ax.get_ylim()
     above = int((alive["loss"] > high).sum())
     assert low < alive["loss"].min()
     assert above > 0
-    assert ax.get_title().endswith(f"\n{len(frame)} runs: {above} above the axis, {len(gone)} diverged")
+    assert ax.get_title().endswith(f"\n{len(frame)} runs: {above} above, {len(gone)} diverged")
 
 
 def test_losses_of_chosen_cells(fit):
     figure = plots.losses(fit, cells=[5, 1])
-    assert [ax.get_title().split("\n")[0] for ax in figure.axes] == [
+    assert [" ".join(ax.get_title().split("\n")[:-1]) for ax in figure.axes] == [
         "params 98.3k, width 64, data 1.05M",
         "params 24.6k, width 32, data 262k",
     ]
 
 
 def test_losses_of_several_tasks_show_the_smallest_and_largest_cell_of_each(pooled):
-    titles = [ax.get_title().split("\n")[0] for ax in drawn(plots.losses(pooled)).axes]
+    figure = drawn(plots.losses(pooled))
+    assert figure.get_suptitle() == "6 of 18 cells"
+    titles = [" ".join(ax.get_title().split("\n")[:-1]) for ax in figure.axes]
     small, large = "params 1M, data 100M", "params 4M, data 1.6B"
     assert titles == [f"{task}, {cell}" for task in ("adam", "lion", "sgd") for cell in (small, large)]
 
 
 def test_losses_of_a_prior_prediction(fit, small):
     prediction = hl.prior_predict(fit.law, small, seed=3)
-    ax = drawn(plots.losses(prediction, "prior", cells=[5])).axes[0]
+    ax = drawn(plots.losses(prediction, group="prior", cells=[5])).axes[0]
     runs = small.frame.query("cell == 5 and batch_size == 32").sort_values("learning_rate")
     draws = prediction.draws["prior_predictive"]["loss"].sel(run=runs.index.tolist())
-    assert has_line(ax, runs["learning_rate"], draws.quantile(0.95, ("chain", "draw")))
+    ends = draws.quantile([0.05, 0.95], ("chain", "draw")).values
+    assert has_band(ax, runs["learning_rate"], *ends)
     with pytest.raises(ValueError, match=r"no posterior predictive losses here, only the groups prior, .*\"prior\""):
         plots.losses(prediction)
 
 
 def test_bad_groups_and_cells_are_refused(fit):
     with pytest.raises(ValueError, match="group must be 'posterior' or 'prior', received 'loss'"):
-        plots.losses(fit, "loss")
+        plots.losses(fit, group="loss")
     bare = replace(fit, tree=xr.DataTree.from_dict({"posterior": fit.tree["posterior"].to_dataset()}))
     with pytest.raises(
         ValueError, match=r"no posterior predictive losses here, only the groups posterior\. A fit made"
@@ -186,7 +214,7 @@ def test_bad_groups_and_cells_are_refused(fit):
     with pytest.raises(ValueError, match=r"there is no cell 6; runs\.cells lists them: 0 to 5"):
         plots.losses(fit, cells=[0, 6])
     with pytest.raises(ValueError, match=r"there is no cell -1; runs\.cells lists them: 0 to 5"):
-        plots.surface(fit, -1)
+        plots.surface(fit, cell=-1)
     with pytest.raises(ValueError, match=r"cells must name at least one cell of runs\.cells, received none"):
         plots.losses(fit, cells=[])
 
@@ -214,7 +242,7 @@ def test_surface_has_units(surface):
 @pytest.mark.parametrize(("which", "cell"), [("fit", 5), ("pooled", 8)])
 def test_surface_ridge_and_optimum_are_those_of_the_draws(which, cell, request):
     fit = request.getfixturevalue(which)
-    ax = drawn(plots.surface(fit, cell)).axes[0]
+    ax = drawn(plots.surface(fit, cell=cell)).axes[0]
     (ridge,) = (line for line in ax.lines if line.get_color() == ORANGE)
     low, middle, high = np.exp(np.quantile(best(fit, cell, np.log(ridge.get_ydata()))[1], [0.05, 0.5, 0.95], axis=0))
     assert ridge.get_xdata() == pytest.approx(middle)
@@ -238,7 +266,7 @@ def test_surface_regions_hold_their_share_of_the_draws(fit):
     for name in ("learning_rate", "batch_size"):
         step = found.excess[name].values[1] / found.excess[name].values[0]
         assert region[name].min() / step <= lowest[name].item() <= region[name].max() * step
-    black = [c for c in plots.surface(fit, 5).axes[1].collections if getattr(c, "colors", None) == "black"]
+    black = [c for c in plots.surface(fit, cell=5).axes[1].collections if getattr(c, "colors", None) == "black"]
     assert [list(c.levels) for c in black] == [sorted(found.levels.values())]
 
 
@@ -276,9 +304,11 @@ def bar_of(ax, label):
 
 
 def test_optima_have_units_and_the_target(optima, fit):
-    assert [ax.get_xlabel() for ax in optima.axes] == ["data points seen"] * 2
-    assert [ax.get_ylabel() for ax in optima.axes] == ["best learning rate", "best batch size (data points)"]
-    for ax, name in zip(optima.axes, ("learning_rate", "batch_size"), strict=True):
+    above, below = optima.axes[:2], optima.axes[2:]
+    assert [ax.get_xlabel() for ax in below] == ["data (tokens or data points)"] * 2
+    assert [ax.get_ylabel() for ax in below] == ["exponent in\ndata"] * 2
+    assert [ax.get_ylabel() for ax in above] == ["best learning rate", "best batch size (data points)"]
+    for ax, name in zip(above, ("learning_rate", "batch_size"), strict=True):
         at, middle, low, high = bar_of(ax, "target, 90 %")
         assert at == [TARGET["data"]]
         assert [low[0], middle[0], high[0]] == pytest.approx(predicted(fit, TARGET, name).tolist())
@@ -297,7 +327,7 @@ def test_optima_have_units_and_the_target(optima, fit):
 )
 def test_optima_of_cells_are_those_of_the_draws(which, target, label, cells, request):
     fit = request.getfixturevalue(which)
-    axes = plots.optima(fit, target).axes
+    axes = plots.optima(fit, at=target).axes[:2]
     for i, cell in enumerate(cells):
         log_batch, log_rate = best(fit, cell)
         for ax, logs in zip(axes, (log_rate, log_batch), strict=True):
@@ -308,7 +338,7 @@ def test_optima_of_cells_are_those_of_the_draws(which, target, label, cells, req
 
 
 def test_optima_band_is_that_of_new_cells(optima, fit):
-    for ax, name in zip(optima.axes, ("learning_rate", "batch_size"), strict=True):
+    for ax, name in zip(optima.axes[:2], ("learning_rate", "batch_size"), strict=True):
         median = next(line for line in lines(ax, "None") if line.get_color() == BLUE)
         scales = median.get_xdata()
         assert [scales[0], scales[-1]] == pytest.approx([fit.runs.cells["data"].min(), TARGET["data"]])
@@ -321,18 +351,94 @@ def test_optima_band_is_that_of_new_cells(optima, fit):
 
 
 def test_optima_with_too_many_groups_for_markers_name_them_together(pooled):
-    figure = drawn(plots.optima(pooled, {"params": 6.4e7, "data": 1.6e9, "task": None}))
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["law, 90 % for a new cell", "cells unlike the target", "target, 90 %"]
-    assert figure.axes[0].get_xlabel() == "parameters"
+    figure = drawn(plots.optima(pooled, at={"params": 6.4e7, "data": 1.6e9, "task": None}))
+    assert labels_of(figure) == [*LAW_LABELS, "cells unlike the target", "target, 90 %"]
+    assert figure.axes[-1].get_xlabel() == "parameters"
     at, *_ = bar_of(figure.axes[0], "cells unlike the target")
     assert len(at) == len(pooled.runs.cells)
-    assert {c.lines[0].get_color() for c in figure.axes[0].containers} == {GREY, ORANGE}
+    assert {c.lines[0].get_color() for c in figure.axes[0].containers} == {CHAINS[1], ORANGE}
+
+
+def test_optima_show_the_drift_of_the_exponents(optima, fit):
+    """The dashed band is the law's with drift set to zero; the exponent is the slope of the law, in every draw."""
+    cell = new_cell(fit, TARGET)
+    still = {name: np.zeros_like(v) if name.startswith("drift_") else v for name, v in cell.p.items()}
+    straight = fit.surface.optimum(still, cell.x)
+    for column, name in enumerate(("learning_rate", "batch_size")):
+        ax, below = optima.axes[column], optima.axes[2 + column]
+        dashed = [line.get_ydata()[-1] for line in ax.lines if line.get_linestyle() == "--"]
+        assert dashed == pytest.approx(np.exp(np.quantile(straight[name], [0.05, 0.95])))
+        h = 0.01
+        sides = [fit.surface.optimum(cell.p, cell.x | {"data": cell.x["data"] + by})[name] for by in (-h, h)]
+        slope = (sides[1] - sides[0]) / (2 * h)
+        median = next(line for line in below.lines if line.get_color() == BLUE)
+        assert median.get_ydata()[-1] == pytest.approx(np.median(slope), abs=1e-4)
+        corners = band_of(below, to_rgba(BLUE, 0.2))
+        for end in np.quantile(slope, [0.05, 0.95]):
+            assert np.isclose(corners, [TARGET["data"], end], atol=1e-4).all(axis=1).any()
+    assert labels_of(optima)[:2] == LAW_LABELS
+
+
+def test_the_picture_of_a_fit_has_each_size_apart(fit):
+    figure = drawn(fit.plot())
+    assert labels_of(figure) == [LAW_LABELS[0], "cells of params 24.6k, 90 %", "cells of params 98.3k, 90 %"]
+    looks = {(c.lines[0].get_color(), c.lines[0].get_marker()) for c in figure.axes[0].containers}
+    assert len({colour for colour, _ in looks}) == len({marker for _, marker in looks}) == 2
+    ends = [line.get_xdata()[-1] for line in lines(figure.axes[0], "None")]
+    assert ends == pytest.approx([4 * fit.runs.cells["data"].max()] * 2)
+    at = {"params": 98304, "data": ends[1]}
+    assert figure.axes[1].lines[-1].get_marker() == "s"
+    last = [line.get_ydata()[-1] for line in lines(figure.axes[1], "None")][1]
+    assert last == pytest.approx(predicted(fit, at, "batch_size")["median"])
+    at, middle, _low, _high = bar_of(figure.axes[0], "cells of params 98.3k, 90 %")
+    assert middle[-1] == pytest.approx(np.exp(np.median(best(fit, 5)[1])))
+
+
+def test_the_picture_of_a_fit_of_several_tasks_has_a_row_each(pooled):
+    figure = drawn(pooled.plot())
+    assert [ax.get_title() for ax in figure.axes] == ["adam"] * 2 + ["lion"] * 2 + ["sgd"] * 2
+    assert figure.get_suptitle() == ""
+
+
+def test_runs_have_a_picture(lost):
+    runs = lost.runs
+    figure = drawn(runs.plot())
+    assert [ax.get_ylabel() for ax in figure.axes] == ["loss (nats)", "", ""] * 2
+    ax, own = figure.axes[0], runs.frame.query("cell == 0 and batch_size == 32")
+    means = own.groupby("learning_rate")["loss"].mean().dropna()
+    assert has_line(ax, means.index, means)
+    points = next(line for line in ax.lines if line.get_label() == "32")
+    assert sorted(points.get_xdata()) == sorted(own["learning_rate"])
+    assert "diverged" in labels_of(figure)
+
+
+def test_residuals_of_runs_are_those_of_the_check(fit):
+    ranks, means = ranks_by_side(fit, fitted_cells(fit))
+    ax = drawn(plots.residuals(fit)).axes[0]
+    assert ax.get_xlabel() == "learning rate / best learning rate of its cell at its batch size"
+    points = [line for line in ax.lines if str(line.get_label()).startswith("run ")]
+    assert sum(len(line.get_xdata()) for line in points) == len(ranks)
+    bars = [(x, y, half) for c in ax.containers for x, y, half in zip(*whole(c), strict=True)]
+    expected = [(np.exp(row.distance), row.rank, 2 * row.error) for row in means.itertuples()]
+    assert np.allclose(sorted(bars), sorted(expected))
+    worst = max((means["rank"] - 0.5).abs() - 2 * means["error"])
+    assert one_sidedness(fit, fitted_cells(fit)) == pytest.approx(max(worst, 0.0))
+
+
+def whole(container):
+    """Middle of each error bar, and half its length."""
+    ends = np.array([segment[:, 1] for segment in container.lines[2][0].get_segments()])
+    return *container.lines[0].get_data(), (ends[:, 1] - ends[:, 0]) / 2
+
+
+def test_tables_of_values_have_no_optima_to_draw(value_fit):
+    with pytest.raises(TypeError, match="this needs a fit to Runs, received one of StepsExamples"):
+        plots.optima(value_fit("StepsExamples"))
 
 
 def test_optima_refuse_a_bad_target(fit):
     with pytest.raises(ValueError, match="at must give exactly params, data: missing params"):
-        plots.optima(fit, {"data": 1e9})
+        plots.optima(fit, at={"data": 1e9})
 
 
 @pytest.mark.parametrize("which", ["fit", "pooled"])

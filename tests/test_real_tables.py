@@ -375,7 +375,7 @@ class TestLosses:
     def test_other_units_are_kept(self):
         runs = read(sweep(), loss_unit="bits per byte")
         assert runs.loss_unit == "bits per byte"
-        assert "loss in bits per byte" in repr(runs)
+        assert "loss in bits per byte" in runs.headline
         assert runs.where(runs.frame["params"] > 0).loss_unit == "bits per byte"
         with pytest.raises(ValueError, match="loss_unit must say in what unit the loss is"):
             read(sweep(), loss_unit="")

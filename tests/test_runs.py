@@ -301,7 +301,8 @@ def test_where_goes_by_label_not_by_order():
 def test_repr_counts_runs_cells_and_scales():
     source = table(tasks=("a", "b"))
     source.loc[0, "loss"] = np.inf
-    assert repr(hl.Runs.from_frame(source)) == ("Runs: 32 runs (1 diverged) in 4 cells, 2 tasks; data 1e+06 to 1e+07")
+    said = "Runs: 32 runs (1 diverged) in 4 cells, 2 tasks; data 1e+06 to 1e+07"
+    assert hl.Runs.from_frame(source).headline == said
 
 
 def test_shipped_sweeps_load_and_are_listed():

@@ -83,11 +83,11 @@ REFUSED = {
     ),
     "task is missing": (
         lambda: hl.Runs.from_frame(with_value("task", 12, None)),
-        "column 'task' holds tasks, but names none in 1 row: 12 (",
+        "column 'task' must hold a name in every row, but holds none in 1 row: 12 (",
     ),
     "task is missing in a column of another name": (
         lambda: hl.Runs.from_frame(table().assign(group=["a", None] * 8), task="group"),
-        "column 'group' holds tasks, but names none in 8 rows: 1 (",
+        "column 'group' must hold a name in every row, but holds none in 8 rows: 1 (",
     ),
     "diverged is text": (
         lambda: hl.Runs.from_frame(table().assign(diverged=["yes", *[False] * 15])),

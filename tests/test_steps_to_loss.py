@@ -26,7 +26,7 @@ def test_batches_are_data_points_and_examples_are_made():
     np.testing.assert_array_equal(frame["examples"], frame["batch_size"] * frame["steps"])
     assert frame["curve"].tolist() == [0] * 4 + [1] * 4
     assert steps.scales == ("params",)
-    assert repr(steps) == "StepsToLoss: 8 batch sizes on 2 curves, losses 2.9 to 3.4, 1 task; params 1e+08 to 1e+09"
+    assert steps.headline == "StepsToLoss: 8 batch sizes on 2 curves, losses 2.9 to 3.4, 1 task; params 1e+08 to 1e+09"
 
 
 def test_columns_of_other_names():
@@ -48,7 +48,7 @@ def test_a_curve_is_a_task_scale_and_loss():
 def test_no_scale_is_needed():
     steps = StepsToLoss.from_frame(table(sizes=(1e8,)).drop(columns="params"))
     assert steps.scales == ()
-    assert repr(steps) == "StepsToLoss: 4 batch sizes on 1 curve, losses 3.4 to 3.4, 1 task"
+    assert steps.headline == "StepsToLoss: 4 batch sizes on 1 curve, losses 3.4 to 3.4, 1 task"
 
 
 def test_points_are_steps_that_can_always_be_read():

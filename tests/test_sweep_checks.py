@@ -17,6 +17,7 @@ from hyperlaw.diagnostics.sweep_checks import (
     one_sidedness,
     together,
 )
+from hyperlaw.inference.cells import fitted_cells
 
 LAW = hl.laws.StepLaw()
 FOUR, HORIZONS = (1e6, 2e6, 4e6, 8e6), (1e8, 2e8, 4e8, 8e8)
@@ -93,7 +94,7 @@ def test_a_bowl_of_the_wrong_shape_shows_on_a_side():
     runs = sweep(3, STILL | {"skew_learning_rate": 1.5})
     right = made_fit(LAW, runs, STILL | {"skew_learning_rate": 1.5}, draws=100, whole=True)
     wrong = made_fit(LAW, runs, STILL | {"skew_learning_rate": 0.0}, draws=100, whole=True)
-    assert one_sidedness(right) < 0.1 < one_sidedness(wrong)
+    assert one_sidedness(right, fitted_cells(right)) < 0.1 < one_sidedness(wrong, fitted_cells(wrong))
 
 
 def test_an_answer_that_comes_from_the_prior():

@@ -42,7 +42,7 @@ def test_a_tree_holds_the_rows_of_its_table(whole):
             assert values[dim].values.tolist() == list(whole.table.labels), (group, name)
     for group in ("posterior", "prior", "sample_stats", "log_prior"):
         assert dim not in whole.tree[group].dims
-    density = whole.tree["log_likelihood"][whole.likelihood.density]
+    density = whole.row_densities
     assert np.isfinite(density).all()
     assert (density != 0).all()
 

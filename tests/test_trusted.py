@@ -6,8 +6,8 @@ import pytest
 from decisions import QUESTIONS, made, questions
 
 import hyperlaw as hl
-from hyperlaw.decision import trusted as module
 from hyperlaw.decision.trusted import trusted
+from hyperlaw.diagnostics import check as module
 from hyperlaw.diagnostics.check import check
 
 REFUSAL = re.compile(

@@ -6,8 +6,11 @@ from conftest import grid, simulate
 from matplotlib.collections import PolyCollection
 
 import hyperlaw as hl
+from hyperlaw.diagnostics.residuals import value_residuals
 from hyperlaw.inference.bands import value_bands
 from hyperlaw.models.prior import to_text
+
+BEYOND = "one-sided: the truth lies beyond"
 
 
 @pytest.fixture
@@ -45,15 +48,39 @@ def test_bands_of_thresholds_are_ordered(efficiency):
 
 
 def test_values_draw_a_panel_a_task_and_quantity(hyperparameters, efficiency):
-    figure = hl.plots.values(hyperparameters)
-    assert len(figure.axes) == 2 * len(hyperparameters.table.tasks)
+    figure = hyperparameters.plot()
+    assert [ax.get_title() for ax in figure.axes] == [task for task in hyperparameters.table.tasks for _ in range(2)]
     for ax in figure.axes:
         assert ax.get_xlabel() == "updates per environment step"
         assert ax.get_xscale() == ax.get_yscale() == "log"
         assert any(isinstance(c, PolyCollection) for c in ax.collections)
     assert {ax.get_ylabel() for ax in figure.axes} == {"learning rate", "batch size (data points)"}
-    lines = hl.plots.values(efficiency).axes[0].get_legend().get_texts()
-    assert [t.get_text() for t in lines] == [f"threshold {level}" for level in (300, 500, 700, 900)]
+    labels = [text.get_text() for text in hl.plots.values(efficiency).legends[0].get_texts()]
+    assert [label for label in labels if "threshold" in label] == [
+        f"threshold {level}" for level in (300, 500, 700, 900)
+    ]
+
+
+def test_residuals_of_values_are_over_the_predictive_median(efficiency):
+    rows, long = value_residuals(efficiency), efficiency.table.points()
+    drawn = efficiency.tree["posterior_predictive"]["data"].values
+    assert rows["ratio"].to_numpy() == pytest.approx(long["value"] / np.exp(np.median(drawn, axis=(0, 1))))
+    assert 0.8 < rows["inside"].mean() <= 1
+    figure = hl.plots.residuals(efficiency)
+    assert [ax.get_xlabel() for ax in figure.axes] == ["updates per environment step", "performance to be reached"]
+    assert {ax.get_ylabel() for ax in figure.axes} == {"measured / predicted"}
+    assert [ax.get_xscale() for ax in figure.axes] == ["log", "linear"]
+    for ax, name in zip(figure.axes, ("utd", "threshold"), strict=True):
+        points = [line for line in ax.lines if line.get_label() in (*efficiency.table.tasks, BEYOND)]
+        where = np.concatenate([line.get_xydata() for line in points])
+        assert np.allclose(sorted(map(tuple, where)), sorted(map(tuple, rows[[name, "ratio"]].to_numpy())))
+        rings = [line for line in ax.lines if line.get_label() == "outside its 90 % interval"]
+        assert sum(len(line.get_xdata()) for line in rings) == (~rows["inside"]).sum()
+
+
+def test_residuals_of_values_need_values(fit):
+    with pytest.raises(TypeError, match="this needs a fit to Optima, Crossings or StepsToLoss"):
+        value_residuals(fit)
 
 
 def test_one_sided_values_are_triangles(efficiency):

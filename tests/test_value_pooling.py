@@ -63,7 +63,8 @@ def test_a_new_task_of_runs_is_drawn_from_the_prior_too():
     fit = made_fit(law, runs, TRUTH, scattered={"log_peak_rate": 0.5}, draws=500)
     assert "exponent_data_task" not in fit.draws
     # A separate parameter has no population: there is no standard deviation between tasks.
-    posterior = fit.draws.drop_vars("log_peak_rate_task_sd")
+    assert "log_peak_rate_task_sd" not in fit.draws
+    posterior = fit.draws.copy()
     posterior["log_peak_rate_task"] = posterior["log_peak_rate_task"] * 0 + np.array([2.0, 3.0])
     fit.tree["posterior"] = posterior
     tasks = ["a", "b", None]

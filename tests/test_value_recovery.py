@@ -112,4 +112,4 @@ def test_drawn_learning_rates_follow_the_batch_sizes_drawn_beside_them(value_fit
     assert expected.mean() > 0.4
     # Student's t has heavy tails: correlated are the signs, whose share that agree says what the correlation is.
     same = np.sign(gaps["learning_rate"]) == np.sign(gaps["batch_size"])
-    agree(same.mean(-1) - np.arcsin(expected) / np.pi, 0.5)
+    agree(same.mean(-1) - np.arcsin(expected) / np.pi, 0.5, sigmas=6)  # the arcsine is that of normal scatter

@@ -96,7 +96,7 @@ def test_a_sweep_of_the_learning_rate_alone(one_batch):
     assert set(np.unique(prediction.draws["batch_size"]).round(6)) == {batch}
     choice = hl.decide(fit, {"params": 1.6e7, "data": 6.4e9}, risk=hl.CVaR(0.9), despite=REASON)
     assert choice.setting["batch_size"] == pytest.approx(batch)
-    assert "says nothing of the best batch size" in choice.explain()
+    assert "these runs say nothing of the best batch size" in choice.explain()
     choice.plot()
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from hyperlaw.cli.deciding import decide, frontier, next_runs, predict, score
+from hyperlaw.cli.deciding import decide, frontier, next_runs, predict, report, score
 from hyperlaw.cli.errors import STATUS, plainly
 from hyperlaw.cli.fitting import backtest, check, compare, fit
 from hyperlaw.cli.looking import demo, laws, sweeps
@@ -16,7 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )  # fmt: skip
 
-for _verb in (demo, laws, sweeps, sources, fit, check, compare, backtest, predict, decide, score):
+for _verb in (demo, laws, sweeps, sources, fit, check, compare, backtest, predict, decide, report, score):
     app.command()(plainly(_verb))
 app.command("next")(plainly(next_runs))
 app.command()(plainly(frontier))

@@ -1,5 +1,7 @@
-"""Verbs that use a saved fit: `predict`, `decide`, `score`, `next`, `frontier`."""
+"""Verbs that use a saved fit: `predict`, `decide`, `report`, `score`, `next`, `frontier`."""
 
+import shlex
+import sys
 from json import loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,7 +11,7 @@ import typer
 from hyperlaw.cli.errors import FAILED
 from hyperlaw.cli.fitting import Saved
 from hyperlaw.cli.looking import Json, Seed
-from hyperlaw.cli.output import picture, print_json, records, say, show, told
+from hyperlaw.cli.output import page, picture, print_json, records, say, show, told
 from hyperlaw.cli.parsing import number, numbers, pairs, target
 from hyperlaw.cli.sources import read_source
 from hyperlaw.cli.wording import as_options
@@ -42,8 +44,6 @@ def predict(saved: Saved, *, at: At, json: Json = False) -> None:
 
     fitted = hl.load_fit(saved)
     found, checks = fitted.predict(target(at)), fitted.check()
-    if not checks.ok:
-        say(f"Checks of this fit failed ({', '.join(checks.failed)}): do not rely on what follows.", err=True)
     if json:
         about = {"at": found.at, "checks_ok": checks.ok, "table": records(found.table)}
         print_json(about | {"extrapolation": records(found.extrapolation)})
@@ -82,6 +82,32 @@ def decide(
     if plot is not None:
         choice.plot().savefig(plot, dpi=120)
         say(f"Wrote {plot}.", err=True)
+
+
+def report(
+    saved: Saved,
+    *,
+    at: At,
+    out: Annotated[Path, typer.Option(help="Where the page is written (.html).")],
+    risk: Risk = "cvar:0.9",
+    at_most: AtMost = None,
+    at_least: AtLeast = None,
+    one_of: OneOf = None,
+    batch_multiple_of: Multiple = None,
+    max_diverge: MaxDiverge = None,
+    diverge_cost: DivergeCost = None,
+    despite: Despite = None,
+    json: Json = False,
+) -> None:
+    """Decide, and write it as one HTML page: to be opened offline, printed and sent, with a what-if inside."""
+    page(out, "--out")
+    rules = _constraints(at_most, at_least, one_of, batch_multiple_of, max_diverge)
+    choice = _choice(saved, at, risk=risk, subject_to=rules, diverge_cost=diverge_cost, despite=despite)
+    choice.report(out, command=_command())
+    if json:
+        print_json({"written": str(out), "setting": choice.setting} | told(choice.checks))
+    else:
+        say(f"Wrote {out}.")
 
 
 def score(
@@ -166,11 +192,13 @@ def frontier(
     despite: Despite = None,
     json: Json = False,
     plot: Plot = None,
+    report: Annotated[Path | None, typer.Option(help="Where a page of it is written (.html).")] = None,
 ) -> None:
     """Say what data and compute a performance takes, and which updates-to-data ratio costs least."""
     import hyperlaw as hl
 
     picture(plot)
+    page(report, "--report")
     ends = numbers(utd, "--utd") if utd else None
     if ends is not None and len(ends) != 2:
         raise typer.BadParameter(f"two numbers are needed, such as 0.25,8; received {utd!r}.", param_hint="--utd")
@@ -198,6 +226,14 @@ def frontier(
     if plot is not None:
         found.plot().savefig(plot, dpi=120)
         say(f"Wrote {plot}.", err=True)
+    if report is not None:
+        found.report(report, setting=best, command=_command())
+        say(f"Wrote {report}.", err=True)
+
+
+def _command() -> str:
+    """What was typed."""
+    return shlex.join(["hyperlaw", *sys.argv[1:]])
 
 
 def _choice(saved: Path, at: list[str], **given: Any) -> "Choice":

@@ -71,7 +71,7 @@ def fit(
     if json:
         print_json(_about(fitted) | {"written": str(out)} | told(checks))
     else:
-        say(repr(fitted))
+        _show(fitted)
         show_checks(checks)
         say(f"Wrote {out}.")
     _leave(checks)
@@ -86,7 +86,7 @@ def check(saved: Saved, *, json: Json = False) -> None:
     if json:
         print_json(_about(fitted) | told(checks))
     else:
-        say(repr(fitted))
+        _show(fitted)
         show_checks(checks)
     _leave(checks)
 
@@ -171,10 +171,15 @@ def _law(name: str) -> "Law":
     return as_law(name)
 
 
+def _show(fitted: "Fit") -> None:
+    """Print what a fit is of, and its law with its numbers."""
+    say(f"{fitted.headline} {fitted.table.headline}\n\n{fitted.equation()}\n\n")
+
+
 def _about(fitted: "Fit") -> dict[str, Any]:
     """A fit for JSON."""
     return {
-        "law": fitted.law.name, "table": repr(fitted.table), "notes": list(getattr(fitted.table, "notes", ())),
+        "law": fitted.law.name, "table": fitted.table.headline, "notes": list(getattr(fitted.table, "notes", ())),
         "chains": fitted.shape[0], "draws": fitted.shape[1], "seed": fitted.seed,
     }  # fmt: skip
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import textwrap
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,11 +49,12 @@ def blocks(frame: "pd.DataFrame", lead: str) -> None:
 
 
 def show_checks(checks: "Checks") -> None:
-    """Print the checks, one a line, with what to do below those that did not pass."""
-    for row in checks.table.to_dict("records"):
-        typer.echo(f"{row['status']:6}  {row['value']:>9.4g}  {row['check']} ({row['threshold']})")
-        if row["advice"]:
-            say(f"{19 * ' '}{as_options(row['advice'])}")
+    """Print the verdict, and what failed or is to be looked at, with what to do."""
+    from hyperlaw.display import as_text
+
+    view = checks.view()
+    advice = {heading: as_options(text) for heading, text in view.sections.items()}
+    typer.echo(as_text(replace(view, sentence=as_options(view.sentence), sections=advice), width()))
 
 
 def told(checks: "Checks") -> dict[str, Any]:
@@ -103,6 +105,16 @@ def writable(path: Path | None, option: str) -> None:
             f"{path} cannot be written: {why}. Nothing was computed yet; name a file in a folder you may write to.",
             param_hint=option,
         ) from None
+
+
+def page(path: Path | None, option: str) -> None:
+    """The same of a report, whose suffix is that of a page; ValueError where it is another."""
+    if path is None:
+        return
+    from hyperlaw.report.page import check_suffix
+
+    check_suffix(path)
+    writable(path, option)
 
 
 def picture(path: Path | None, option: str = "--plot") -> None:

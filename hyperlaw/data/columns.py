@@ -10,8 +10,10 @@ from typing import TypeAlias
 import pandas as pd
 
 from hyperlaw.data import checks
-from hyperlaw.data.files import read_file
+from hyperlaw.data.files import as_table, read_file
+from hyperlaw.data.numerals import as_number
 from hyperlaw.data.vocabulary import COUNTS, SCALES
+from hyperlaw.quote import quote
 
 # What a reader takes: a DataFrame (of pandas, or of a library that makes one), a dict of lists, a list of dicts, or
 # the path of a file.
@@ -21,6 +23,7 @@ Tabular: TypeAlias = (
 # The name of a column, or the value of every row.
 Column: TypeAlias = str | float
 LISTED = 20
+SHORT = 60  # characters of the label of a row
 # What people call a column, beside the package's word for it: a hint in a refusal, never a guess.
 ALSO = {
     "learning_rate": ("lr", "peak_lr", "max_lr", "eta", "learning rate"),
@@ -46,19 +49,27 @@ def as_frame(table: Tabular) -> pd.DataFrame:
         When there is no such file, or it cannot be read.
     """
     if isinstance(table, pd.DataFrame):
-        return table
-    if isinstance(table, str | PathLike):
-        return read_file(table)
-    if hasattr(table, "to_pandas"):  # Polars, Arrow, xarray
-        return pd.DataFrame(table.to_pandas())
-    if isinstance(table, Mapping) and not all(pd.api.types.is_scalar(values) for values in table.values()):
-        return pd.DataFrame(table)
-    if isinstance(table, list) and all(isinstance(row, Mapping) for row in table):
-        return pd.json_normalize([dict(row) for row in table])  # nested names have dots, as in a file
-    raise TypeError(
-        f"a table must be a DataFrame, a dict of lists, a list of dicts or the path of a file, received "
-        f"{type(table).__name__}."
-    )
+        frame = table
+    elif isinstance(table, str | PathLike):
+        frame = read_file(table)
+    elif hasattr(table, "to_pandas"):  # Polars, Arrow, xarray
+        frame = as_table(lambda: pd.DataFrame(table.to_pandas()), f"a {type(table).__name__}")
+    elif isinstance(table, Mapping) and not all(pd.api.types.is_scalar(values) for values in table.values()):
+        frame = as_table(lambda: pd.DataFrame(table), "a dict of lists")
+    elif isinstance(table, list) and all(isinstance(row, Mapping) for row in table):
+        # Nested names have dots, as in a file.
+        frame = as_table(lambda: pd.json_normalize([dict(row) for row in table]), "a list of dicts")
+    else:
+        raise TypeError(
+            f"a table must be a DataFrame, a dict of lists, a list of dicts or the path of a file, received "
+            f"{type(table).__name__}."
+        )
+    if frame.columns.nlevels > 1:
+        raise ValueError(
+            f"the columns have {frame.columns.nlevels} levels of names, such as {quote(frame.columns[0])}. Give each "
+            "one name: df.columns = df.columns.map('.'.join)."
+        )
+    return frame
 
 
 def read(
@@ -77,7 +88,7 @@ def read(
     Returns
     -------
     tuple
-        The table, with the source's index where that is unique; and each word's column.
+        The table, with the source's index where that is unique and of short labels; and each word's column.
 
     Raises
     ------
@@ -88,7 +99,7 @@ def read(
         raise ValueError("the table has no rows: one row at least is needed.")
     named = dict(required) | {word: column for word, column in optional.items() if column is not None}
     constants = {
-        word: float(value)
+        word: as_number(value, word)
         for word, value in named.items()
         if word in CONSTANTS and _is_number(value) and value not in frame
     }
@@ -100,17 +111,28 @@ def read(
         if column is None and word in frame and (word in SCALES or word not in taken)
     }
     columns_exist(frame, found)
-    plain = frame.index.is_unique and frame.index.nlevels == 1
-    table = frame[list(found.values())].set_axis(list(found), axis=1)
+    plain = frame.index.nlevels == 1 and _names_rows(frame.index)
+    have = list(frame.columns)
+    table = frame.iloc[:, [have.index(column) for column in found.values()]].set_axis(list(found), axis=1)
     table = table.rename_axis(index=None) if plain else table.reset_index(drop=True)
     table = table.assign(**constants)
     table["task"] = checks.labels(table["task"], found["task"]) if "task" in table else "all"
     return table, found | {word: word for word in constants}
 
 
+def _names_rows(index: pd.Index) -> bool:
+    """Whether its labels tell rows apart, and can stand in a sentence."""
+    if pd.api.types.is_integer_dtype(index):
+        return index.is_unique
+    labels = [str(label) for label in index if isinstance(label, checks.LABELS)]
+    short = all(len(label) <= SHORT and label.isprintable() for label in labels)
+    return short and len(set(labels)) == len(index) and not index.hasnans
+
+
 def others(frame: pd.DataFrame, found: Mapping[str, str], table: pd.DataFrame) -> pd.DataFrame:
     """The columns of the source that no word was given to, for the rows of `table`."""
-    rest = frame[[column for column in frame.columns if column not in found.values()]]
+    taken = set(found.values())
+    rest = frame.loc[:, [column not in taken for column in frame.columns]]
     return rest if rest.index.equals(table.index) else rest.reset_index(drop=True)
 
 
@@ -126,18 +148,27 @@ def columns_exist(frame: pd.DataFrame, named: Mapping[str, str]) -> None:
     have = list(frame.columns)
     for word, column in named.items():
         if column not in have:
-            raise ValueError(f"{word}: there is no column {column!r}.{_hint(word, column, frame)} {listed(have)}")
+            raise ValueError(f"{word}: there is no column {quote(column)}.{_hint(word, column, frame)} {listed(have)}")
         if have.count(column) > 1:
-            raise ValueError(f"{word}: the table has {have.count(column)} columns named {column!r}. Keep one of them.")
+            raise ValueError(
+                f"{word}: the table has {have.count(column)} columns named {quote(column)}. Keep one of them."
+            )
     for word, other in itertools.combinations(named, 2):
         if named[word] == named[other]:
-            raise ValueError(f"column {named[word]!r} was named for both {word} and {other}. Give each its own column.")
+            raise ValueError(
+                f"column {quote(named[word])} was named for both {word} and {other}. Give each its own column."
+            )
 
 
 def listed(columns: Sequence[object]) -> str:
     """The columns as a sentence, the first 20 of them."""
     more = f", and {len(columns) - LISTED} more" if len(columns) > LISTED else ""
-    return f"The columns are: {', '.join(map(str, columns[:LISTED]))}{more}."
+    return f"The columns are: {', '.join(map(_plain, columns[:LISTED]))}{more}."
+
+
+def _plain(name: object) -> str:
+    """The name of a column without quotes."""
+    return quote(name)[1:-1] if isinstance(name, str) else quote(name)
 
 
 def _is_number(value: object) -> bool:
@@ -146,7 +177,7 @@ def _is_number(value: object) -> bool:
 
 def _name(word: str, column: object, frame: pd.DataFrame) -> str:
     """The name of a column, refused where it is a column itself or no name."""
-    if isinstance(column, str | tuple) or (isinstance(column, int) and column in frame):
+    if isinstance(column, str | tuple) or (type(column) is int and column in frame):
         return column  # type: ignore[return-value]
     number = " or one number for every row" if word in CONSTANTS else ""
     raise TypeError(
@@ -163,16 +194,16 @@ def _hint(word: str, column: str, frame: pd.DataFrame) -> str:
     # The name of a run before that of a metric: a chart of Weights & Biases, a column for each run.
     wide = [name for name in columns if name.endswith(f" - {column}")]
     if not known and wide and word in ("loss", "performance"):
-        pick = f"[c for c in df if c.endswith({f' - {column}'!r})]"
+        pick = f"[c for c in df if c.endswith({quote(f' - {column}')})]"
         return (
-            f" It ends the names of {len(wide)} columns, such as {wide[0]!r}: a wide table, a column for each run. "
-            f"Melt it into one row a logged point, df.melt({columns[0]!r}, {pick}, var_name='run', "
-            f"value_name={column!r}), and make a column of each setting from the name of the run, such as "
+            f" It ends the names of {len(wide)} columns, such as {quote(wide[0])}: a wide table, a column for each "
+            f"run. Melt it into one row a logged point, df.melt({quote(columns[0])}, {pick}, var_name='run', "
+            f"value_name={quote(column)}), and make a column of each setting from the name of the run, such as "
             "df['run'].str.extract(r'utd([0-9]+)'). from_wandb melts such a file by itself."
         )
     near = known or difflib.get_close_matches(str(column), fit, n=1, cutoff=0.4)
     if near:
-        return f" Did you mean {near[0]!r}?"
+        return f" Did you mean {quote(near[0])}?"
     if len(columns) == 1 and len(columns[0].split()) > 1:
         return " The line of names was not taken apart: is it separated by blanks? Read it with pandas (sep=r'\\s+')."
     if word in COUNTS:

@@ -17,7 +17,7 @@ from hyperlaw.data.vocabulary import HYPERPARAMETERS
 SCALES_ONLY = ("params", "width", "utd", "compute", "budget")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Crossings(Table):
     """Data needed to reach a threshold of performance, one row a setting and threshold.
 
@@ -115,6 +115,7 @@ class Crossings(Table):
                 f"{row['start']:g} and limit {row['limit']:g}. Mark what was never reached in a column `reached`."
             )
         place = [name for name in ("task", *SCALES_ONLY, *HYPERPARAMETERS) if name in table]
+        checks.no_repeats(table, [*place, "threshold"], "a crossing")
         return cls(table[[*place, "threshold", "level", "data", "error", "reached", "start", "limit", "seeds"]].copy())
 
     from_csv = from_frame
@@ -194,7 +195,9 @@ class Crossings(Table):
         draws = None if self._draws is None else self._draws[rows]
         return replace(self, _frame=self._frame.iloc[rows].copy(), _draws=draws)
 
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """What it holds, in one line."""
         levels = self._frame["level"].nunique()
         return (
             f"Crossings: {len(self)} ({int((~self._frame['reached'].astype(bool)).sum())} never reached) of {levels} "

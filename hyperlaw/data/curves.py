@@ -1,7 +1,8 @@
 """`Curves`: a table of learning curves, and the data that each setting needed to reach a performance."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -13,12 +14,14 @@ from hyperlaw.data.crossings import Crossings
 from hyperlaw.data.curve_readers import CurveReaders
 from hyperlaw.data.estimators.crossing_times import crossing_times
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.display import View
+from hyperlaw.quote import quote
 
 SETTING = ("task", "params", "width", "utd", *HYPERPARAMETERS)
 Thresholds = Sequence[float] | Mapping[str, Sequence[float]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Curves(CurveReaders):
     """Learning curves, one row a logged point. Made with `from_frame`.
 
@@ -92,12 +95,12 @@ class Curves(CurveReaders):
         performances = checks.numbers(table["performance"], found["performance"])
         empty = int(performances.isna().sum())
         if empty == len(table):
-            raise ValueError(f"column {found['performance']!r} is empty in every row: no point was evaluated.")
+            raise ValueError(f"column {quote(found['performance'])} is empty in every row: no point was evaluated.")
         table = table[performances.notna()].copy()
         positive(table, found, [name for name in SETTING if name != "task"])
         table["data"] = checks.not_negative_numbers(table["data"], found["data"])
         table["performance"] = checks.finite_numbers(table["performance"], found["performance"])
-        table["seed"] = checks.whole_numbers(table["seed"], found["seed"]) if "seed" in table else 0
+        table["seed"] = checks.seeds(table["seed"], found["seed"]) if "seed" in table else 0
         columns = [*(name for name in SETTING if name in table), "seed", "data"]
         twice = table.duplicated(columns, keep=False)
         if twice.any():
@@ -161,38 +164,56 @@ class Curves(CurveReaders):
         """
         values = _thresholds(thresholds, self.tasks)
         if not isinstance(bootstrap, int) or bootstrap < 2:
-            raise ValueError(f"bootstrap must be a whole number from 2 (100 is usual), received {bootstrap!r}.")
+            raise ValueError(f"bootstrap must be a whole number from 2 (100 is usual), received {quote(bootstrap)}.")
         generator = np.random.default_rng(seed)
         setting = [name for name in SETTING if name in self._frame]
-        tables, draws = [], []
         seen = self._frame[self._frame["data"] > 0]
         if seen.empty:
             raise ValueError("no row has data above zero: a curve needs steps to be read. The last data seen is 0.")
-        for key, rows in seen.groupby(setting, sort=True):
-            place = dict(zip(setting, key, strict=True))
-            curves = [
-                (one["data"].to_numpy(), one["performance"].to_numpy())
-                for _, one in rows.sort_values("data").groupby("seed")
-            ]
-            levels = values[place["task"]]
+        places, curves = _parted(seen, setting)
+        levels = [values[task] for task in places["task"]]
+        found, draws = [], []
+        for i, own in enumerate(curves):
             try:
-                found, drawn = crossing_times(curves, levels, bootstrap, generator)
+                columns, drawn = crossing_times(own, levels[i], bootstrap, generator)
             except ValueError as wrong:
-                named = ", ".join(f"{name} {value}" for name, value in place.items())
+                named = ", ".join(f"{name} {value}" for name, value in places.iloc[i].items())
                 raise ValueError(f"{named}: {wrong}") from None
-            tables.append(pd.DataFrame(place | {"threshold": levels, "level": np.arange(len(levels))} | found))
+            found.append({"threshold": levels[i], "level": np.arange(len(levels[i]))} | columns)
             draws.append(drawn)
-        return Crossings(pd.concat(tables, ignore_index=True), np.concatenate(draws))
+        table = places.loc[np.repeat(places.index, list(map(len, levels)))].reset_index(drop=True)
+        measured = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
+        return Crossings(table.assign(**measured), np.concatenate(draws))
 
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """What it holds, in one line."""
         setting = [name for name in SETTING if name in self._frame]
         settings = self._frame.groupby(setting)["seed"].nunique()
         seeds = f"{settings.min()}" if settings.min() == settings.max() else f"{settings.min()} to {settings.max()}"
-        text = (
+        return (
             f"Curves: {len(self)} points of {len(settings)} setting{'s' if len(settings) > 1 else ''} with {seeds} "
             f"seed{'' if seeds == '1' else 's'}, {self._summary()}"
         )
-        return "\n  ".join([text, *self.notes])
+
+    def view(self) -> View:
+        """What is shown of it."""
+        return replace(super().view(), sentence="\n".join(self.notes))
+
+
+def _parted(rows: pd.DataFrame, setting: list[str]) -> tuple[pd.DataFrame, list[list[tuple[np.ndarray, np.ndarray]]]]:
+    """Each setting, one a row, and its curves, one a seed: data (ascending) and performance.
+
+    As arrays: to take a frame of a thousand settings apart takes a hundred times as long.
+    """
+    rows = rows.sort_values([*setting, "seed", "data"])
+    begin = np.flatnonzero(~rows.duplicated(setting))
+    of_seed = np.flatnonzero(~rows.duplicated([*setting, "seed"]))
+    data, performance = (np.split(rows[name].to_numpy(float), of_seed[1:]) for name in ("data", "performance"))
+    curves = list(zip(data, performance, strict=True))
+    ends = np.searchsorted(of_seed, [*begin, len(rows)])
+    places = rows.iloc[begin][setting].reset_index(drop=True)
+    return places, [curves[first:last] for first, last in pairwise(ends)]
 
 
 def _thresholds(thresholds: Thresholds, tasks: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -201,8 +222,8 @@ def _thresholds(thresholds: Thresholds, tasks: tuple[str, ...]) -> dict[str, np.
         wrong = [task for task in tasks if task not in thresholds] + [t for t in thresholds if t not in tasks]
         if wrong:
             raise ValueError(
-                f"thresholds by task must name each of {', '.join(map(repr, tasks))} and no other, received "
-                f"{', '.join(map(repr, thresholds))}."
+                f"thresholds by task must name each of {', '.join(map(quote, tasks[:5]))} and no other, received "
+                f"{', '.join(map(quote, list(thresholds)[:5]))}."
             )
         by_task = {task: thresholds[task] for task in tasks}
     else:
@@ -210,10 +231,13 @@ def _thresholds(thresholds: Thresholds, tasks: tuple[str, ...]) -> dict[str, np.
     try:
         levels = {task: np.unique(np.atleast_1d(np.asarray(values, float))) for task, values in by_task.items()}
     except (TypeError, ValueError):
-        raise ValueError(f"thresholds must be numbers, such as [300, 500, 800]; received {thresholds!r}.") from None
+        raise ValueError(
+            f"thresholds must be numbers, such as [300, 500, 800]; received {quote(thresholds)}."
+        ) from None
     for task, values in levels.items():
         if not 0 < len(values) == np.size(by_task[task]) or not np.isfinite(values).all():
             raise ValueError(
-                f"thresholds must be finite numbers, one or more, none repeated; task {task!r} has {by_task[task]!r}."
+                f"thresholds must be finite numbers, one or more, none repeated; task {quote(task)} has "
+                f"{quote(by_task[task])}."
             )
     return levels

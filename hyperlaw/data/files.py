@@ -6,10 +6,15 @@ import io
 import json
 import re
 import zlib
+from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+
+from hyperlaw.quote import quote
 
 SEPARATORS = ",;\t|"
 SNIFFED = 100
@@ -29,9 +34,25 @@ def read_file(path: str | PathLike[str]) -> pd.DataFrame:
         When it is empty or cannot be read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}. Give the path of a CSV, Parquet or JSON file.")
-    return read_bytes(path.read_bytes(), str(path))
+    try:
+        content = path.read_bytes() if path.is_file() else None
+    except (OSError, ValueError):  # no name that a file can have, or no right to read it
+        content = None
+    if content is None:
+        said = quote(str(path))[1:-1]
+        raise FileNotFoundError(f"there is no file {said} to read. Give the path of a CSV, Parquet or JSON file.")
+    return read_bytes(content, str(path))
+
+
+def as_table(make: Callable[[], pd.DataFrame], name: str) -> pd.DataFrame:
+    """What `make` returns; ValueError with `name` where another library finds that it is no table."""
+    try:
+        return make()
+    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
+        raise ValueError(
+            f"{name} cannot be read as a table: {quote(str(error))[1:-1]}. A table has a name for every column, and in "
+            "every row a value for each."
+        ) from None
 
 
 def read_bytes(content: bytes, name: str) -> pd.DataFrame:
@@ -51,13 +72,20 @@ def read_bytes(content: bytes, name: str) -> pd.DataFrame:
     ValueError
         When it is empty or cannot be read as any of them.
     """
+    name = quote(name)[1:-1]
     try:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
         if content[:4] == b"PAR1":
             return pd.read_parquet(io.BytesIO(content))
-    except (OSError, EOFError, zlib.error) as error:  # Arrow's too
-        raise ValueError(f"{name} is damaged or cut off: {error}. Write it again.") from None
+    except (TypeError, NotImplementedError) as error:
+        raise ValueError(
+            f"{name} has a column of a type that pandas has not: {quote(str(error))[1:-1]}. Write it with plain "
+            "numbers and text."
+        ) from None
+    except (OSError, EOFError, zlib.error, ValueError) as error:  # Arrow's too
+        said = quote(str(error))[1:-1]
+        raise ValueError(f"{name} is damaged or cut off: {said}. Write it again.") from None
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
@@ -66,52 +94,73 @@ def read_bytes(content: bytes, name: str) -> pd.DataFrame:
         ) from None
     if not text.strip():
         raise ValueError(f"{name} is empty: a line of column names and one row at least are needed.")
-    return _json(name, text) if text.lstrip()[0] in "[{" else _separated(text)
+    if "\0" in text:
+        raise ValueError(f"{name} is no text: it holds NUL characters. Write it again, as CSV, JSON or Parquet.")
+    return _json(name, text) if text.lstrip()[0] in "[{" else _separated(name, text)
 
 
 def _json(name: str, text: str) -> pd.DataFrame:
     """An array of objects, one object a line, or one of columns; nested objects become columns with dots."""
+    parse = partial(json.loads, object_pairs_hook=partial(_once, name))
     try:
-        found = json.loads(text)
+        found = parse(text)
     except json.JSONDecodeError:
         try:
-            found = [json.loads(line) for line in text.splitlines() if line.strip()]
+            found = [parse(line) for line in text.splitlines() if line.strip()]
         except json.JSONDecodeError as error:
             raise ValueError(
                 f"{name} looks like JSON, but cannot be read as such: {error}. Write one object a line, or an array."
             ) from None
+    except RecursionError:
+        raise ValueError(f"{name} is JSON, but no table: it is nested too deep. Write one object a line.") from None
     if isinstance(found, dict) and set(found) == {"columns", "index", "data"}:  # as pandas splits a table
-        return pd.DataFrame(found["data"], columns=found["columns"])
+        return as_table(lambda: pd.DataFrame(found["data"], columns=found["columns"]), name)
     if isinstance(found, dict) and all(isinstance(values, list | dict) for values in found.values()):
         lengths = {len(values) for values in found.values()}
         if len(lengths) == 1:
-            return pd.DataFrame(found)
+            return as_table(lambda: pd.DataFrame(found), name)
     rows = found if isinstance(found, list) else [found]
     if not rows or not all(isinstance(row, dict) and row for row in rows):
         raise ValueError(f"{name} is JSON, but no table: write an array of objects, one a row, or one object a line.")
-    return pd.json_normalize(rows)
+    return as_table(lambda: pd.json_normalize(rows), name)
 
 
-def _separated(text: str) -> pd.DataFrame:
-    """Text with a line of names; the separator is that which takes the first lines apart alike, into the most parts."""
+def _once(file: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; a name that stands twice in it would hide a value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{file} has an object with two values named {quote(twice)}. Keep one of them.")
+    return found
+
+
+def _separated(name: str, text: str) -> pd.DataFrame:
+    """Text with a line of names; the separator is that which takes the first lines apart alike, into the most parts.
+
+    Values stay text: what a column is for says whether "01" is a number or a name.
+    """
     text = re.sub(r"\Asep=.\r?\n", "", text)  # a spreadsheet's word on it
     lines = [line for line in text.splitlines()[:SNIFFED] if line.strip()]
+    if max(map(len, lines)) > csv.field_size_limit():
+        raise ValueError(
+            f"{name} is no table: it has a line of {max(map(len, lines))} characters. Write one row a line."
+        )
     parts = {mark: {len(row) for row in csv.reader(lines, delimiter=mark)} for mark in SEPARATORS}
     mark = max(SEPARATORS, key=lambda one: (min(parts[one]) > 1, len(parts[one]) == 1, min(parts[one])))
     names, *rows = csv.reader(lines, delimiter=mark, skipinitialspace=True)
     fields = [field.strip() for row in rows for field in row]
     comma = mark != "," and any(_DECIMAL_COMMA.fullmatch(one) and not _THOUSANDS.fullmatch(one) for one in fields)
     ended = all(len(row) == len(names) + 1 and not row[-1] for row in rows)  # a separator at the end of each line
-    frame = pd.read_csv(
-        io.StringIO(text),
-        sep=mark,
-        skipinitialspace=True,
-        index_col=False if ended else None,
-        dtype=str if comma else None,
-    )
-    frame = frame.dropna(how="all")
+    if not ended and (longer := next((row for row in rows if len(row) > len(names)), None)):
+        raise ValueError(
+            f"{name} has {len(names)} names of columns, but {len(longer)} values in a row, that of {quote(longer[0])}. "
+            "Name every column, and put text that holds a separator between quotes."
+        )
+    read = partial(pd.read_csv, sep=mark, skipinitialspace=True, index_col=False if ended else None, dtype=str)
+    frame = as_table(lambda: read(io.StringIO(text)), name).dropna(how="all")
     if comma:
-        frame = frame.apply(lambda column: column.map(_with_point, na_action="ignore")).apply(_numbers)
+        frame = frame.apply(lambda column: column.map(_with_point, na_action="ignore"))
     # pandas calls a second column of one name "loss.1"; here it keeps its name, and is refused where it is asked for.
     names = [name.strip() for name in names]
     return frame.set_axis(names, axis=1) if len(names) == frame.shape[1] else frame
@@ -123,11 +172,3 @@ def _with_point(field: str) -> str:
     if _DOTTED_THOUSANDS.fullmatch(plain) or _DECIMAL_COMMA.fullmatch(plain):
         return plain.replace(".", "").replace(",", ".")
     return field
-
-
-def _numbers(column: pd.Series) -> pd.Series:
-    """A column of text as numbers, where each is one."""
-    try:
-        return pd.to_numeric(column)
-    except (TypeError, ValueError):
-        return column

@@ -3,8 +3,14 @@
 import re
 from math import nan
 
+import numpy as np
+
+from hyperlaw.quote import quote
+
 MISSING = frozenset({"", "nan", "na", "n/a", "#n/a", "null", "none", "<na>", "-"})
 SUFFIXES = {"k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}
+# Python makes numbers of these too, but nobody means one by them.
+NO_NUMBERS = (bool, np.bool_, complex, np.complexfloating, bytes)
 _COUNT = re.compile(r"([0-9.]+(?:e[+-]?[0-9]+)?) ?([kmbgt])", re.IGNORECASE)
 _THOUSANDS = re.compile(r"[1-9][0-9]{0,2}([,_ '][0-9]{3})+(\.[0-9]+)?")
 
@@ -43,9 +49,9 @@ def as_number(value: object, what: str, *, count: bool = False) -> float:
         When it is none.
     """
     try:
-        if not isinstance(value, bool):
+        if not isinstance(value, NO_NUMBERS):
             return numeral(value, count=count) if isinstance(value, str) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     example = " such as 1e9, '7B' or '32k'" if count else ""
-    raise ValueError(f"{what} must be a number{example}, received {value!r}.")
+    raise ValueError(f"{what} must be a number{example}, received {quote(value)}.")

@@ -13,12 +13,13 @@ from hyperlaw.data.columns import Column, Tabular, as_frame, positive, read
 from hyperlaw.data.sweep_shape import batch_factor, no_steps
 from hyperlaw.data.table import Table, example_rows, point_rows
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, SCALES
+from hyperlaw.quote import quote
 
 QUANTITIES = (*HYPERPARAMETERS, "utd", "improvement")
 AT_LIMIT = 1e-9
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Optima(Table):
     """Best settings, one row a cell. Made by `Runs.optima`, by `Crossings.optima`, or with `from_frame`.
 
@@ -110,7 +111,7 @@ class Optima(Table):
             if columns is not None and not isinstance(columns, Mapping):
                 raise TypeError(
                     f"{word} must name a column for each quantity, such as {word}={{'learning_rate': 'sd'}}, received "
-                    f"{columns!r}."
+                    f"{quote(columns)}."
                 )
         ends = {"error": dict(error or {}), "low": dict(low or {}), "high": dict(high or {})}
         for word, columns in ends.items():
@@ -121,7 +122,8 @@ class Optima(Table):
                     f"{', '.join(chosen)}. Name it in estimated= or leave it out of {word}=."
                 )
         limits = {f"{name}_{word}": columns.get(name) for name in chosen for word, columns in ends.items()}
-        required = {name: quantities.pop(name) or name for name in chosen}
+        named = {name: quantities.pop(name) for name in chosen}
+        required = {name: name if column is None else column for name, column in named.items()}
         both = {"correlation": correlation} if set(HYPERPARAMETERS) <= set(chosen) else {}
         optional = quantities | scales | limits | both | {"task": task, "optimizer": optimizer}
         table, found = read(frame, required, optional)
@@ -138,11 +140,12 @@ class Optima(Table):
         if both:
             table["correlation"] = _correlation(table, found)
         if "optimizer" in table:
-            table["optimizer"] = checks.text(table["optimizer"], found["optimizer"])
-        values = [c for name in chosen for c in (name, f"{name}_error", f"{name}_low", f"{name}_high")]
+            table["optimizer"] = checks.labels(table["optimizer"], found["optimizer"])
         given = [name for name in QUANTITIES if name in table and name not in chosen and name not in SCALES]
         present = [name for name in SCALES if name in table and name not in chosen]
         first = ["task", *(["optimizer"] if "optimizer" in table else [])]
+        checks.no_repeats(table, [*first, *present, *given], "a cell")
+        values = [c for name in chosen for c in (name, f"{name}_error", f"{name}_low", f"{name}_high")]
         return cls(table[[*first, *present, *given, *values, *both]])
 
     from_csv = from_frame
@@ -212,7 +215,9 @@ class Optima(Table):
         ]
         return pd.concat(parts).sort_values("row", kind="stable", ignore_index=True)
 
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """What it holds, in one line."""
         points = self.points()
         beyond = points.loc[(points["value"] <= points["low"]) | (points["value"] >= points["high"]), "row"].nunique()
         return (
@@ -228,20 +233,23 @@ def _estimated(
     if names is None:
         names = tuple(name for name in HYPERPARAMETERS if columns[name] is not None or name in frame)
         measured = with_error or "batch_size_error" in frame
-        if len(names) > 1 and not measured and _constant(columns["batch_size"] or "batch_size", frame):
+        if len(names) > 1 and not measured and _constant(columns["batch_size"], frame):
             names = names[:1]  # one batch size in all rows was set, and not found to be the best
     strange = [name for name in names if name not in QUANTITIES]
     if strange or not names or isinstance(names, str):
         raise ValueError(
-            f"estimated must name one or more of {', '.join(QUANTITIES)}, received {names!r}. Name their columns, or "
-            "what was measured, such as estimated=('learning_rate',)."
+            f"estimated must name one or more of {', '.join(QUANTITIES)}, received {quote(names)}. Name their columns, "
+            "or what was measured, such as estimated=('learning_rate',)."
         )
     return tuple(name for name in QUANTITIES if name in names)
 
 
 def _constant(column: object, frame: pd.DataFrame) -> bool:
     """Whether it is one number for every row."""
-    return not isinstance(column, str) or (column in frame and len(frame) > 1 and frame[column].nunique() == 1)
+    named = "batch_size" if column is None else column
+    if not isinstance(named, str | int) or list(frame.columns).count(named) != 1:  # a number, or what `read` refuses
+        return True
+    return len(frame) > 1 and len({quote(value) for value in frame[named].astype(object)}) == 1
 
 
 def _limits(table: pd.DataFrame, found: dict[str, str], name: str) -> None:
@@ -270,7 +278,7 @@ def _correlation(table: pd.DataFrame, found: dict[str, str]) -> pd.Series:
     wrong = values.abs() >= 1
     if wrong.any():
         raise ValueError(
-            f"column {found['correlation']!r} must lie between -1 and 1, but does not in {wrong.sum()} "
+            f"column {quote(found['correlation'])} must lie between -1 and 1, but does not in {wrong.sum()} "
             f"row{'s' if wrong.sum() > 1 else ''}, first {table.index[wrong][0]}: {values[wrong].iloc[0]:g}."
         )
     return values

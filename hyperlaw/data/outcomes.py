@@ -9,6 +9,7 @@ import pandas as pd
 from hyperlaw.data import checks
 from hyperlaw.data.columns import listed
 from hyperlaw.data.numerals import as_number
+from hyperlaw.quote import quote
 
 # The state of a run, in the words of trackers and schedulers; hyphens and blanks are as underscores, case is nothing.
 FINISHED = ("finished", "complete", "completed", "success", "succeeded", "done", "ok", "terminated")
@@ -32,8 +33,12 @@ BEYOND = 20.0
 
 def states(values: pd.Series) -> pd.Series:
     """States in the words above: "TrialState.COMPLETE" and "CANCELLED+" too."""
-    plain = values.astype(str).str.strip().str.lower().str.rpartition(".")[2]
-    return plain.str.strip("+ ").str.replace(r"[\s-]+", "_", regex=True)
+    known = {value: _state(str(value)) for value in values.unique()}
+    return values.map(known).astype(object)
+
+
+def _state(said: str) -> str:
+    return re.sub(r"[\s-]+", "_", said.strip().lower().rpartition(".")[2].strip("+ "))
 
 
 def state_column(frame: pd.DataFrame) -> str | None:
@@ -41,8 +46,9 @@ def state_column(frame: pd.DataFrame) -> str | None:
     for column in frame.columns:
         if str(column).lower() in ("state", "status") and list(frame.columns).count(column) == 1:
             values = frame[column]
+            known = {type(value) for value in values.astype(object)}
             if str(column) == "State" or (
-                values.notna().all() and set(states(values)) <= {*FINISHED, *UNFINISHED, *DIVERGED}
+                known == {str} and set(states(values)) <= {*FINISHED, *UNFINISHED, *DIVERGED}
             ):
                 return str(column)
     return None
@@ -71,21 +77,22 @@ def finished(
     ValueError
         When a state is missing or unknown, or no run is left.
     """
-    said = states(checks.text(table["state"], found["state"]))
+    said = states(checks.labels(table["state"], found["state"]))
     unknown = sorted(set(said) - {*FINISHED, *UNFINISHED, *DIVERGED})
     if unknown:
         raise ValueError(
-            f"column {found['state']!r} holds the state of each run, but {', '.join(map(repr, unknown[:5]))} is none. "
+            f"column {quote(found['state'])} holds the state of each run, but "
+            f"{', '.join(map(quote, unknown[:5]))} is none. "
             f"A run that counts is one of {', '.join((*FINISHED, *DIVERGED))}; one that does not is one of "
             f"{', '.join(UNFINISHED)}. Map others to these: "
-            f"df[{found['state']!r}].replace({{{unknown[0]!r}: 'finished'}})."
+            f"df[{quote(found['state'])}].replace({{{quote(unknown[0])}: 'finished'}})."
         )
     diverged = said.isin(DIVERGED) | np.isinf(table["loss"]) | (table["loss"] > (untrained_loss or np.inf))
     if "diverged" in table:
         diverged |= checks.booleans(table["diverged"], found["diverged"])
     keep = said.isin(FINISHED) | diverged
     if not keep.any():
-        raise ValueError(f"no run finished: column {found['state']!r} holds {', '.join(sorted(set(said)))} alone.")
+        raise ValueError(f"no run finished: column {quote(found['state'])} holds {', '.join(sorted(set(said)))} alone.")
     for state, count in said[~keep].value_counts().items():
         notes.append(f"{count} left out: {state}")
     return table.assign(diverged=diverged)[keep]
@@ -95,7 +102,7 @@ def unit_of(loss_unit: str) -> str:
     """The unit of a loss as the package writes it; ValueError where it is no text."""
     if not isinstance(loss_unit, str) or not loss_unit.strip():
         raise ValueError(
-            f"loss_unit must say in what unit the loss is, such as {', '.join(UNITS)}; received {loss_unit!r}."
+            f"loss_unit must say in what unit the loss is, such as {', '.join(UNITS)}; received {quote(loss_unit)}."
         )
     plain = loss_unit.strip().lower()
     return PERPLEXITY if plain == "ppl" else plain if plain in UNITS else loss_unit.strip()
@@ -111,20 +118,22 @@ def losses(values: pd.Series, column: str, unit: str) -> pd.Series:
         text; when a perplexity is below 1.
     """
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(column)).lower()
-    percent = values.dtype.kind not in "biufc" and values.astype(str).str.strip().str.endswith("%").any()
+    percent = values.dtype.kind not in "biufc" and any(
+        isinstance(value, str) and value.rstrip().endswith("%") for value in values.astype(object)
+    )
     percent = percent or name.endswith("%")
     if percent or (_HIGHER.search(name) and not _FALLS.search(name)):
         raise ValueError(
-            f"loss: column {column!r} looks like {'a percentage' if percent else 'a score'}, which may get better as "
-            "it rises; a loss gets better as it falls. Of an accuracy in percent make the error rate, df['error'] = 1 "
-            "- df[name].astype(str).str.rstrip('%').astype(float) / 100, and pass loss='error', loss_unit='error "
+            f"loss: column {quote(column)} looks like {'a percentage' if percent else 'a score'}, which may get better "
+            "as it rises; a loss gets better as it falls. Of an accuracy in percent make the error rate, df['error'] = "
+            "1 - df[name].astype(str).str.rstrip('%').astype(float) / 100, and pass loss='error', loss_unit='error "
             "rate'. Returns and rewards of reinforcement learning belong into hl.Curves. If the column does fall as "
             "models get better, rename it."
         )
     if unit == NATS and re.search(r"ppl|perplexity", name):
         raise ValueError(
-            f"loss: column {column!r} looks like a perplexity: pass loss_unit='perplexity', which takes its natural "
-            "log. If it holds nats, rename it."
+            f"loss: column {quote(column)} looks like a perplexity: pass loss_unit='perplexity', which takes its "
+            "natural log. If it holds nats, rename it."
         )
     read = checks.numbers(values, column)
     if unit != PERPLEXITY:
@@ -132,7 +141,7 @@ def losses(values: pd.Series, column: str, unit: str) -> pd.Series:
     low = read < 1
     if low.any():
         raise ValueError(
-            f"loss_unit='perplexity', but column {column!r} is below 1 in {low.sum()} rows, first "
+            f"loss_unit='perplexity', but column {quote(column)} is below 1 in {low.sum()} rows, first "
             f"{read[low].iloc[0]:g}: a perplexity is exp(loss). Leave loss_unit out if the column is in nats."
         )
     return np.log(read)
@@ -151,7 +160,7 @@ def untrained(loss: float | str | None, unit: str) -> float | None:
     value = as_number(loss, "untrained_loss")
     if not (np.isfinite(value) and value > (1 if unit == PERPLEXITY else 0)):
         raise ValueError(
-            f"untrained_loss must be a finite loss above zero, received {loss!r}: that of a model before "
+            f"untrained_loss must be a finite loss above zero, received {quote(loss)}: that of a model before "
             "training, such as the natural log of the size of the vocabulary."
         )
     return float(np.log(value)) if unit == PERPLEXITY else value
@@ -178,13 +187,17 @@ def without_lost(table: pd.DataFrame, scales: list[str], stated: bool, notes: li
     """
     known = table["diverged"]
     missing = table["loss"].isna() & ~known
+    if not missing.any():
+        return table
+    rates = table[["batch_size", "learning_rate"]].assign(
+        cell=table.groupby(["task", *scales]).ngroup(), row=np.arange(len(table))
+    )
+    # The highest rate that finished at each batch size or a smaller one, looked up for every run without a loss.
+    finished = rates[table["loss"].notna() & ~known].groupby(["cell", "batch_size"])["learning_rate"].max()
+    top = finished.groupby("cell").cummax().rename("above").reset_index().sort_values("batch_size")
+    gone = pd.merge_asof(rates[missing].sort_values("batch_size"), top, on="batch_size", by="cell")
     lost = pd.Series(False, table.index)
-    cell = table.groupby(["task", *scales]).ngroup()
-    for _, rows in table[cell.isin(cell[missing].unique())].groupby(cell):
-        alive, gone = rows[rows["loss"].notna() & ~rows["diverged"]], rows[missing.loc[rows.index]]
-        rate, batch = (gone[name].to_numpy()[:, None] for name in ("learning_rate", "batch_size"))
-        above = (alive["learning_rate"].to_numpy() > rate) & (alive["batch_size"].to_numpy() <= batch)
-        lost[gone.index] = above.any(axis=1)
+    lost.iloc[gone.loc[gone["above"] > gone["learning_rate"], "row"]] = True
     if not lost.any():
         return table
     rows = ", ".join(map(str, table.index[lost][:5])) + (", ..." if lost.sum() > 5 else "")
@@ -245,10 +258,11 @@ def best_over(
     absent = [name for name in names if name not in beside]
     if absent:
         raise ValueError(
-            f"tune_over must list columns that nothing else is read from, received {names!r}. {listed(list(beside))}"
+            f"tune_over must list columns that nothing else is read from, received {quote(names)}. "
+            f"{listed(list(beside))}"
         )
     said = ", ".join(map(str, names))
-    tuned = pd.concat([table[key], beside.loc[table.index, names].astype(str)], axis=1)
+    tuned = pd.concat([table[key], beside.loc[table.index, names].astype(object).map(quote)], axis=1)
     twice = tuned.duplicated(keep=False)
     if twice.any():
         rows = ", ".join(map(str, table.index[twice][:4]))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,13 @@ from hyperlaw.data.steps_to_loss import StepsToLoss
 from hyperlaw.data.sweep_shape import batch_factor, merged_data, no_steps, sweep
 from hyperlaw.data.table import example_rows
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES
+from hyperlaw.display import View
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Runs(RunReaders):
     """Finished training runs, one row each. Make one with `from_frame` or, of a file or a tracker, another `from_`.
 
@@ -278,10 +282,24 @@ class Runs(RunReaders):
         """
         return fewest_steps(self.frame, self.scales, losses, bootstrap=bootstrap, seed=seed)
 
-    def __repr__(self) -> str:
+    def plot(self) -> "Figure":
+        """Loss against learning rate in some of the cells: see `hyperlaw.plots.sweep`."""
+        from hyperlaw.plots.sweep import plot_sweep
+
+        return plot_sweep(self.frame, cells=self.cells, scales=self.scales, loss_unit=self.loss_unit)
+
+    @property
+    def headline(self) -> str:
+        """What it holds, in one line."""
         text = (
             f"Runs: {len(self)} runs ({self._frame['diverged'].sum()} diverged) in {len(self.cells)} "
             f"cell{'s' if len(self.cells) > 1 else ''}, {self._summary()}"
         )
         unit = "" if self.loss_unit == NATS else f"; loss in {self.loss_unit}"
-        return "\n  ".join([text + unit, *self.notes])
+        return text + unit
+
+    def view(self) -> View:
+        """What is shown of it."""
+        view = super().view()
+        folded = {"Cells": self.cells, **view.folded}
+        return replace(view, sentence="\n".join(self.notes), folded=folded, picture=self.plot)

@@ -16,7 +16,7 @@ from hyperlaw.data.vocabulary import SCALES
 MIN_BATCHES = 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StepsToLoss(Table):
     """Optimizer steps to a loss, one row a batch size. Made by `Runs.steps_to_loss`, or with `from_frame`.
 
@@ -126,7 +126,9 @@ class StepsToLoss(Table):
     def _take(self, rows: np.ndarray) -> Self:
         return replace(self, _frame=_curves(self._frame.iloc[rows].copy(), ["task", *self.scales, "loss"]))
 
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """What it holds, in one line."""
         curves = self._frame["curve"].nunique()
         return (
             f"StepsToLoss: {len(self)} batch sizes on {curves} curve{'s' if curves > 1 else ''}, losses "

@@ -6,6 +6,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from hyperlaw.quote import quote
+
 MIN_LEARNING_RATES = 3
 # Horizons this near are one where no more than a step of the largest batch parts them; nearly one, where more does.
 NEAR = 1.1
@@ -27,7 +29,7 @@ def batch_factor(table: pd.DataFrame, unit: float | None) -> float:
     """
     factor = 1.0 if unit is None else unit
     if not isinstance(factor, int | float | np.number) or not (np.isfinite(factor) and factor > 0):
-        raise ValueError(f"batch_unit must be finite and above zero, received {unit!r}.")
+        raise ValueError(f"batch_unit must be finite and above zero, received {quote(unit)}.")
     if "data" not in table:
         return factor
     batch, data = table["batch_size"] * factor, table["data"]
@@ -37,8 +39,8 @@ def batch_factor(table: pd.DataFrame, unit: float | None) -> float:
         raise ValueError(
             f"batch_size is larger than data in {bad.sum()} row{'s' if bad.sum() > 1 else ''}, first row {row}: a "
             f"batch of {batch[row]:g} data points, {data[row]:g} seen in all. Give both in the same "
-            f"unit; batch_unit (received {unit!r}) is how many data points one unit of batch_size holds. If the column "
-            "of data counts optimizer steps, name it in steps= instead."
+            f"unit; batch_unit (received {quote(unit)}) is how many data points one unit of batch_size holds. If the "
+            "column of data counts optimizer steps, name it in steps= instead."
         )
     many = data.median() >= TOKENS or (data / batch).median() > MANY_STEPS
     if unit is None and many and batch.max() <= SEQUENCES:
@@ -72,7 +74,7 @@ def _one_unit(table: pd.DataFrame) -> None:
 def no_steps(column: str, table: pd.DataFrame) -> None:
     """Refuse a column of data that is named after steps of the optimizer, or epochs."""
     words = set(re.findall(r"[a-z]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", str(column)).lower()))
-    span = f"column {column!r} ({table['data'].min():g} to {table['data'].max():g})"
+    span = f"column {quote(column)} ({table['data'].min():g} to {table['data'].max():g})"
     if words & {"epoch", "epochs"}:
         raise ValueError(
             f"data: {span} looks like epochs, not data points: multiply it by the number of points in the training "
@@ -80,8 +82,8 @@ def no_steps(column: str, table: pd.DataFrame) -> None:
         )
     if words & STEPS and not words & {"env", "environment", "frames"}:
         raise ValueError(
-            f"data: {span} looks like optimizer steps, not data points. Pass steps={column!r} instead: the data are "
-            "steps times batch size. If it does count data points, rename it."
+            f"data: {span} looks like optimizer steps, not data points. Pass steps={quote(column)} instead: the data "
+            "are steps times batch size. If it does count data points, rename it."
         )
 
 
@@ -92,25 +94,24 @@ def merged_data(table: pd.DataFrame, scales: list[str], notes: list[str]) -> pd.
     middle one of their values. Horizons that one run was read at, or that one batch size was run for, stay apart.
     """
     size = table.groupby(["task", *(name for name in scales if name != "data")]).ngroup()
-    ordered = table.assign(size=size).sort_values(["size", "data"], kind="stable")
+    order = np.lexsort([table["data"], size])
+    ordered = table.assign(size=size).iloc[order]
     data, batch, size = (ordered[name].to_numpy() for name in ("data", "batch_size", "size"))
     gap, ratio = np.diff(data), data[1:] / data[:-1]
     apart = (gap > np.maximum(batch[1:], batch[:-1]) * (1 + 1e-9)) | (ratio > NEAR) | (size[1:] != size[:-1])
     group = np.concatenate([[0], np.cumsum(apart)])
-    merged, said = table["data"].copy(), []
-    ends = pd.Series(data).groupby(group).agg(["min", "max"])
-    near = ends.index[(ends["min"] < ends["max"]) & (ends["max"] <= NEAR * ends["min"])]
-    for one in near:
-        rows = ordered[group == one]
-        own = [name for name in ("run", "batch_size") if name in rows]
-        if any((rows.groupby(name)["data"].nunique() > 1).any() for name in own):
-            continue
-        low, high, middle = rows["data"].min(), rows["data"].max(), float(rows["data"].median())
-        merged.loc[rows.index] = middle
-        said.append(f"{low:.6g} to {high:.6g} as {middle:.6g}")
-    if said:
-        more = f", and {len(said) - 3} more" if len(said) > 3 else ""
-        notes.append(f"data that differ by rounding to whole steps are one scale: {'; '.join(said[:3])}{more}")
+    ends = ordered.groupby(group)["data"].agg(["min", "max", "median"])
+    near = (ends["min"] < ends["max"]) & (ends["max"] <= NEAR * ends["min"])
+    for name in ("run", "batch_size"):
+        if name in ordered:
+            own = ordered.groupby([group, name])["data"].nunique() > 1
+            near &= ~own.groupby(level=0).any()
+    if near.any():
+        said = [f"{low:.6g} to {high:.6g} as {middle:.6g}" for low, high, middle in ends[near].head(3).to_numpy()]
+        more = f", and {near.sum() - 3} more" if near.sum() > 3 else ""
+        notes.append(f"data that differ by rounding to whole steps are one scale: {'; '.join(said)}{more}")
+    merged, inside = table["data"].copy(), near.to_numpy()[group]
+    merged.iloc[order[inside]] = ends["median"].to_numpy()[group[inside]]
     return merged
 
 
@@ -146,10 +147,10 @@ def _no_repeats(table: pd.DataFrame, scales: list[str], beside: pd.DataFrame | N
     if len(differ) > 1:
         ways = "or a task each: task= with a column that names both"
     else:
-        ways = f"task={differ[0]!r} for a task each, or if it tells repeats apart, seed={differ[0]!r}"
+        ways = f"task={quote(differ[0])} for a task each, or if it tells repeats apart, seed={quote(differ[0])}"
     raise ValueError(
         f"{said} They differ in {' and '.join(map(repr, differ))}. If that is a hyperparameter, pass "
-        f"tune_over={differ!r} to keep the best run of each setting, {ways}. Or keep the rows of one value."
+        f"tune_over={quote(differ)} to keep the best run of each setting, {ways}. Or keep the rows of one value."
     )
 
 
@@ -159,7 +160,7 @@ def _what_differs(rows: pd.DataFrame, beside: pd.DataFrame) -> list[object]:
     codes = {}
     for i, name in enumerate(beside.columns):
         values = beside.iloc[:, i].loc[rows.index]
-        values = values.astype(str) if values.dtype == object else values  # lists cannot be told apart
+        values = values if values.dtype.kind in "biuf" else values.astype(object).map(quote)  # lists have no hash
         code, known = pd.factorize(values)
         if 1 < len(known) <= max(len(rows) // 3, 2):
             codes[name] = code
@@ -208,7 +209,7 @@ def _enough_rates(table: pd.DataFrame, scales: list[str]) -> None:
         where = "".join(f", {name} {first[name]:g}" for name in scales)
         raise ValueError(
             f"{len(poor)} of {len(rates)} cells have fewer than {MIN_LEARNING_RATES} learning rates with a finite "
-            f"loss, first task {first['task']!r}{where}: {poor.iloc[0]}. Add runs there, or leave those cells out."
+            f"loss, first task {quote(first['task'])}{where}: {poor.iloc[0]}. Add runs there, or leave those cells out."
             f"{_unfinished(table, first, scales)}"
         )
 

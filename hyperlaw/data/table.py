@@ -10,13 +10,16 @@ from typing import ClassVar, Self
 import numpy as np
 import pandas as pd
 
-from hyperlaw.data.vocabulary import SCALES
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, SCALES
+from hyperlaw.display import Shown, View, figures
+from hyperlaw.quote import quote
 
 TABLES: dict[str, type["Table"]] = {}
+MEASURED = (*HYPERPARAMETERS, "loss", "performance", "steps", "data", "utd", "improvement")
 
 
-@dataclass(frozen=True, eq=False)
-class Table:
+@dataclass(frozen=True, eq=False, repr=False)
+class Table(Shown):
     """Rows in the package's own words; the base of `Runs`, `Optima`, `Crossings`, `StepsToLoss` and `Curves`.
 
     Attributes
@@ -73,9 +76,17 @@ class Table:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the values: equal for equal rows, whatever their source."""
-        rows = pd.util.hash_pandas_object(self._frame, index=False).to_numpy()
-        return hashlib.sha256(rows.tobytes() + "|".join(self._frame.columns).encode()).hexdigest()
+        """SHA-256 of the values: equal for equal rows, whatever their source and order."""
+        return _sha256(self._frame, np.sort(self._row_hashes))
+
+    @cached_property
+    def digest_in_order(self) -> str:
+        """SHA-256 of the values in their order, which is what draws of each row are kept in."""
+        return _sha256(self._frame, self._row_hashes)
+
+    @cached_property
+    def _row_hashes(self) -> np.ndarray:
+        return pd.util.hash_pandas_object(self._frame, index=False).to_numpy()
 
     def points(self) -> pd.DataFrame:
         """One row a measured value.
@@ -109,6 +120,11 @@ class Table:
                 "keep must be a Series of booleans with one entry a row and the index of `frame`; make it from "
                 f"`{self.kind}.frame`, received {type(keep).__name__}."
             )
+        if not pd.api.types.is_bool_dtype(keep) or keep.isna().any():
+            raise ValueError(
+                f"keep must hold true or false in every row, received values such as {quote(keep.iloc[0])} of dtype "
+                f"{keep.dtype}. Make them of a comparison, such as frame['data'] < 1e9."
+            )
         chosen = keep.reindex(self._frame.index).to_numpy(bool)
         if not chosen.any():
             raise ValueError(f"no row is left: `keep` is false for all {len(self)} rows. Keep one at least.")
@@ -120,12 +136,30 @@ class Table:
     def __len__(self) -> int:
         return len(self._frame)
 
+    @property
+    def headline(self) -> str:
+        """What it holds, in one line."""
+        return f"{type(self).__name__}: {len(self)} rows, {self._summary()}"
+
+    def view(self) -> View:
+        """What is shown of it."""
+        found = [name for name in MEASURED if name in self._frame and name not in self.scales]
+        ranges = {
+            name: f"{figures(float(self._frame[name].min()))} to {figures(float(self._frame[name].max()))}"
+            for name in found
+        }
+        return View(self.headline, facts=ranges, folded={"First rows": self._frame.head(10)})
+
     def _summary(self) -> str:
-        """Tasks and range of each scale, for `repr`."""
+        """Tasks and range of each scale."""
         spans = [f"{name} {self._frame[name].min():.3g} to {self._frame[name].max():.3g}" for name in self.scales]
         return "; ".join(
             [f"{len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}", *([", ".join(spans)] if spans else [])]
         )
+
+
+def _sha256(frame: pd.DataFrame, rows: np.ndarray) -> str:
+    return hashlib.sha256(rows.tobytes() + "|".join(frame.columns).encode()).hexdigest()
 
 
 def point_rows(frame: pd.DataFrame, quantity: str, error: pd.Series, low: pd.Series, high: pd.Series) -> pd.DataFrame:

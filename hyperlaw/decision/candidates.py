@@ -10,7 +10,7 @@ from hyperlaw.data.vocabulary import HYPERPARAMETERS, At
 from hyperlaw.decision.constraints import ROUNDING, Candidates, Constraint, OneOf, shortfalls
 from hyperlaw.decision.mixture import Part
 from hyperlaw.decision.pricing import Prices, Pricing
-from hyperlaw.inference.predict import GRID, grid, span
+from hyperlaw.inference.predict import GRID, batch_range, check_batches, grid, span
 from hyperlaw.risk import Risk, choose
 
 APART = np.log(2) / 2
@@ -131,7 +131,9 @@ def price_candidates(
 
     Given candidates are judged against the best of them in each draw, a grid against the optimum itself.
     """
-    prices = pricing.price(_grid(pricing.parts, subject_to, limits) if given is None else given)
+    if given is not None:
+        check_batches(given["batch_size"], at)
+    prices = pricing.price(_grid(pricing.parts, subject_to, limits, batch_range(at)) if given is None else given)
     if given is not None:
         least = prices.regret.min(axis=1)
         pricing = replace(pricing, best=least)
@@ -141,10 +143,13 @@ def price_candidates(
     return Priced(prices, pricing, missed, risks, limits, given is not None)
 
 
-def _grid(parts: list[Part], subject_to: list[Constraint], ends: Limits) -> dict[str, np.ndarray]:
+def _grid(
+    parts: list[Part], subject_to: list[Constraint], ends: Limits, possible: tuple[float, float]
+) -> dict[str, np.ndarray]:
     """A grid over where any law's optimum may be, with the limits of the constraints on it.
 
-    Where the constraints leave only some batch sizes, it reaches to the best learning rates at those.
+    Where the constraints leave only some batch sizes, it reaches to the best learning rates at those. Batches outside
+    the `possible` range are none: no price is asked of them.
     """
     points = dict(zip(HYPERPARAMETERS, GRID, strict=True))
 
@@ -159,6 +164,12 @@ def _grid(parts: list[Part], subject_to: list[Constraint], ends: Limits) -> dict
 
     reach = {name: np.concatenate([span(one.optimum[name], 2) for one in parts]) for name in HYPERPARAMETERS}
     batches, rates = axis("batch_size", reach["batch_size"], points["batch_size"]), reach["learning_rate"]
+    batches = batches[(batches >= possible[0] * (1 - ROUNDING)) & (batches <= possible[1] * (1 + ROUNDING))]
+    if not len(batches):
+        raise ValueError(
+            f"{', '.join(map(str, subject_to))} leave no batch size that holds 1 data point at least and at most all "
+            f"{possible[1]:.6g} of the target. Give others, in data points."
+        )
     low, high = ends["batch_size"]
     left = batches[(batches >= low * (1 - ROUNDING)) & (batches <= high * (1 + ROUNDING))]
     if len(left) and (left.min() > reach["batch_size"].min() or left.max() < reach["batch_size"].max()):

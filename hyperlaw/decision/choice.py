@@ -3,21 +3,26 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hyperlaw.decision.decided import Decided
-from hyperlaw.decision.explain import explain
+from hyperlaw.decision.explain import explain, sections
 from hyperlaw.decision.plan import Score, score_plan
+from hyperlaw.display import Shown, View
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from hyperlaw.decision.next_runs import NextRuns
+    from hyperlaw.diagnostics.sensitivity import Sensitivity
+
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Choice(Decided):
+class Choice(Shown, Decided):
     """A setting for one large run, with doors to what one does with it; attributes as `hyperlaw.decision.decided`."""
 
     def safe_set(self, regret: float, probability: float = 0.9) -> pd.DataFrame:
@@ -60,7 +65,14 @@ class Choice(Decided):
         return score_plan(self, plan, within)
 
     def explain(self) -> str:
-        """The choice in plain sentences."""
+        """The choice in plain sentences, under headings.
+
+        Returns
+        -------
+        str
+            What to set, how sure that is, what being wrong costs, how far the target lies beyond the runs, and what
+            else to know: a heading a line, then one sentence a line. Losses in the unit of the runs, intervals of 90 %.
+        """
         return explain(self)
 
     def to_json(self) -> str:
@@ -90,13 +102,67 @@ class Choice(Decided):
         return json.dumps(plain(told), indent=2, allow_nan=False)
 
     def plot(self) -> "Figure":
-        """The picture for the planning document: see `hyperlaw.plots.choice`."""
+        """The picture for the planning document.
+
+        Left: best learning rate and batch size of each fitted cell, the law's 90 % predictive band out to the target,
+        and the recommended setting. Right: risk over the candidates, and the regret along the learning rate.
+
+        Returns
+        -------
+        Figure
+            A matplotlib figure of four axes; `.savefig("choice.pdf")` writes it.
+        """
         from hyperlaw.plots.choice import plot_choice
 
         return plot_choice(self)
 
-    def __repr__(self) -> str:
-        return f"{self.table.to_string(float_format='{:.3g}'.format)}\n{self.explain()}"
+    def view(self) -> View:
+        """What is shown of it."""
+        said = {heading: "\n".join(lines) for heading, lines in sections(self).items()}
+        (_, setting), *rest = said.items()
+        return View(
+            "Choice of a setting",
+            f"Set {setting}",
+            sections=dict(rest),
+            tables={f"Beside its alternatives (loss in {self.fitted.loss_unit})": self.table},
+            folded={"Best at the target, 90 %": self.intervals},
+            picture=self.plot,
+        )
+
+    def report(
+        self,
+        path: str | PathLike[str],
+        *,
+        next_runs: "NextRuns | None" = None,
+        sensitivity: "Sensitivity | None" = None,
+        command: str | None = None,
+    ) -> None:
+        """Write the choice as one HTML file, to be opened offline, printed and sent.
+
+        What to set, how sure, what it costs to be wrong and whether to trust it; then everything that this rests on,
+        and a what-if: other targets, batch limits and attitudes to risk, computed in the page.
+
+        Parameters
+        ----------
+        path
+            The file, ending in `.html`. It is written beside its place and then moved there, over one of that name.
+        next_runs
+            What `hl.next_runs` said of the same target; left out, the page has no such section.
+        sensitivity
+            What `hl.sensitivity` said, refits included; left out, the page has the part that refits nothing.
+        command
+            How it was made, for the last lines of the page.
+
+        Raises
+        ------
+        ValueError
+            When the path does not end in `.html`.
+        OSError
+            When it cannot be written there.
+        """
+        from hyperlaw.report.choice import report_choice
+
+        report_choice(self, path, next_runs=next_runs, sensitivity=sensitivity, command=command)
 
 
 def plain(value: Any) -> Any:

@@ -22,6 +22,7 @@ import numpy as np
 from hyperlaw.data.numerals import as_number
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
 from hyperlaw.decision.pricing import Prices, Pricing
+from hyperlaw.inference.predict import batch_range
 
 Quantity = str | Callable[[np.ndarray, np.ndarray, At], np.ndarray]
 DRAWN = ("loss", "regret")
@@ -314,22 +315,24 @@ class OneOf:
         return np.abs(level[:, None] / allowed - 1).min(axis=1)
 
     def limits(self, at: At) -> dict[str, tuple[float, float]]:
-        """None."""
-        return {}
+        """From the lowest to the highest allowed value."""
+        if self.values is None:
+            return {self.quantity: (float(self.multiples_of or 0.0), np.inf)}
+        return {self.quantity: (self.values[0], self.values[-1])}
 
 
 Constraint = AtMost | AtLeast | Chance | OneOf
 
 
 def limits(subject_to: list[Constraint], at: At) -> dict[str, tuple[float, float]]:
-    """Lowest and highest learning rate and batch size that all constraints leave; no batch above the data.
+    """Lowest and highest learning rate and batch size that all constraints and the data leave.
 
     Raises
     ------
     ValueError
         When they leave none.
     """
-    found = {"learning_rate": (0.0, np.inf), "batch_size": (0.0, number(at, "data") if "data" in at else np.inf)}
+    found = {"learning_rate": (0.0, np.inf), "batch_size": batch_range(at)}
     for constraint in subject_to:
         for name, (low, high) in constraint.limits(at).items():
             found[name] = (max(found[name][0], low), min(found[name][1], high))
@@ -337,8 +340,8 @@ def limits(subject_to: list[Constraint], at: At) -> dict[str, tuple[float, float
         if low > high * (1 + ROUNDING):
             raise ValueError(
                 f"subject_to leaves no {name}: it would have to be at least {low:.6g} and at most {high:.6g} "
-                f"({', '.join(str(c) for c in subject_to if name in c.limits(at))}; a batch holds at most the data). "
-                "Loosen one of them."
+                f"({', '.join(str(c) for c in subject_to if name in c.limits(at))}; a batch holds 1 data point at "
+                "least, and at most the data). Loosen one of them."
             )
     return found
 

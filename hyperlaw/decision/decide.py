@@ -11,9 +11,9 @@ from hyperlaw.decision.constraints import Candidates, Constraint, OneOf, limits,
 from hyperlaw.decision.mixture import Part, check_fits, mix, part, weigh
 from hyperlaw.decision.polish import polished
 from hyperlaw.decision.pricing import Pricing
-from hyperlaw.decision.trusted import trusted
+from hyperlaw.decision.trusted import of_target, trusted
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.inference.predict import check_candidates
+from hyperlaw.inference.predict import check_candidates, extrapolation
 from hyperlaw.models.likelihoods.surface import GIVEN
 from hyperlaw.risk import Risk, as_risk
 
@@ -94,7 +94,11 @@ def decide(
     pricing = Pricing(mix(list(parts), shares, next(iter(fits.values())).seed), diverge_cost)
     priced = price_candidates(pricing, risk, rules, at=target, limits=ends, given=given)
     refuse_infeasible(rules, Candidates(priced.prices, target, priced.pricing), priced.missed, priced.risks)
-    priced, words = polished(priced, risk, rules, target, next(iter(fits.values())).runs.loss_unit)
+    runs = next(iter(fits.values())).runs
+    priced, words = polished(priced, risk, rules, target, runs.loss_unit)
+    far = extrapolation(next(iter(fits.values())), cells[0].target)["decades"].max()
+    best_loss = float(np.median(np.concatenate([one.optimum["loss"] for one in pricing.parts])))
+    checks = of_target(checks, float(far), best_loss, float(runs.frame["loss"].min()))
     return Choice(
         at=target,
         risk=risk,

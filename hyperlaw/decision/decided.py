@@ -20,7 +20,7 @@ from hyperlaw.diagnostics.baselines.settings import reuse_best
 from hyperlaw.diagnostics.spec import Checks
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import extrapolation
-from hyperlaw.intervals import interval_table
+from hyperlaw.intervals import interval_columns, interval_table
 from hyperlaw.risk import Risk
 
 
@@ -138,6 +138,22 @@ class Decided:
             allowed=self.priced.allowed,
             polished=polished,
         )
+
+    @cached_property
+    def regret_along(self) -> pd.DataFrame:
+        """Regret along the learning rate, at the batch size of the choice, or the nearest one of the candidates.
+
+        Columns `learning_rate` (rising), `batch_size`, `lower, median, upper` (90 %) and `mean` of the regret, `risk`,
+        and `allowed`.
+        """
+        pairs = self.candidates[~self.candidates["polished"]]  # the polished one is alone in its row
+        apart = np.abs(np.log(pairs["batch_size"] / self.setting["batch_size"]))
+        line = pairs[apart <= apart.min() + 1e-9].sort_values("learning_rate")
+        regret = self.priced.prices.regret[:, line.index]
+        found = line[[*HYPERPARAMETERS, "risk", "allowed"]].assign(
+            **interval_columns(regret, 0), mean=regret.mean(axis=0)
+        )
+        return found.reset_index(drop=True)
 
     @property
     def regret(self) -> xr.DataArray:

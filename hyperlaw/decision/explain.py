@@ -10,6 +10,7 @@ from hyperlaw.decision.constraints import OneOf
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
 from hyperlaw.diagnostics.spec import Status
+from hyperlaw.display import few, figures
 from hyperlaw.models.likelihoods.surface import GIVEN
 from hyperlaw.risk import CVaR, Mean, Risk
 
@@ -19,56 +20,58 @@ SAME = 0.05
 
 
 def explain(choice: Decided) -> str:
-    """What to set, how sure, what it costs to be wrong, how far it is extrapolated, what would change it, what next."""
-    return " ".join(
-        [
-            *_setting(choice),
-            *_being_wrong(choice),
-            *_extrapolation(choice),
-            *_laws(choice),
-            *_changes(choice),
-            *_reservations(choice),
-            "hl.next_runs says which small runs would make this choice surer.",
-        ]
-    )
+    """What to set, how sure, what being wrong costs, how far it is extrapolated, what else: headings, and lines."""
+    parts = [f"{heading}\n" + "\n".join(f"  {line}" for line in lines) for heading, lines in sections(choice).items()]
+    return "\n\n".join(parts)
+
+
+def sections(choice: Decided) -> dict[str, list[str]]:
+    """The sentences of `explain`, by heading."""
+    return {
+        "What to set": _setting(choice),
+        "How sure": _sure(choice),
+        "What being wrong costs": wrong_sentences(choice),
+        "How far beyond the runs": extrapolation_sentences(choice),
+        "What else": [*law_sentences(choice), *change_sentences(choice), *_reservations(choice)],
+    }
 
 
 def _setting(choice: Decided) -> list[str]:
-    row, reuse = choice.table.loc["recommended"], choice.table.loc["reuse_best"]
-    rate, batch = (choice.intervals.loc[name] for name in HYPERPARAMETERS)
-    there = "" if choice.batch_size_set is None else f" at a batch size of {choice.batch_size_set:.10g}"
-    best = (
-        f"With 90 % probability the best learning rate{there} lies between {rate['lower']:.2g} and {rate['upper']:.2g}"
+    rate, batch = (f"{name} = {value_words(choice, name)}" for name in HYPERPARAMETERS)
+    return [f"{rate} and {batch} data points for {target_words(choice.at)}. It minimises {choice.risk}."]
+
+
+def _sure(choice: Decided) -> list[str]:
+    row = choice.table.loc["recommended"]
+    rate, batch = (
+        f"between {figures(row['lower'], 2)} and {figures(row['upper'], 2)}"
+        for row in (choice.intervals.loc[name] for name in HYPERPARAMETERS)
     )
-    if _given(choice):
-        best += (
-            ". A sweep in which no cell tried several batch sizes says nothing of the best batch size, nor of what "
-            "another one would change: this is for one that goes on from cell to cell as it did."
-        )
-    else:
-        best += f", and the best batch size between {batch['lower']:.2g} and {batch['upper']:.2g}."
+    there = "" if choice.batch_size_set is None else f" at a batch size of {choice.batch_size_set:.10g}"
+    best = [f"With 90 % probability the best learning rate{there} lies {rate}, and the best batch size {batch}."]
+    if batch_size_given(choice):
+        best = [
+            f"With 90 % probability the best learning rate{there} lies {rate}.",
+            "No cell tried several batch sizes: these runs say nothing of the best batch size, nor of what another one "
+            "would change. This is for one that goes on from cell to cell as it did.",
+        ]
     return [
-        f"For {_target(choice.at)}, set learning_rate = {_value(choice, 'learning_rate')} and "
-        f"batch_size = {_value(choice, 'batch_size')} data points.",
-        best,
-        f"This setting is expected to lose {_regret(choice, row['regret_mean'])} against the best possible one, and "
-        f"with 90 % probability no more than {_regret(choice, row['regret_q90'])}; it minimises {choice.risk}.",
-        f"Reusing the best of the largest small runs (learning_rate {reuse['learning_rate']:.2g}, "
-        f"batch_size {reuse['batch_size']:.2g}) is expected to lose {_regret(choice, reuse['regret_mean'])}"
-        + ("." if reuse["allowed"] else ", but does not keep to the constraints."),
-        f"The probability that it diverges is {_percent(row['p_diverge'])}"
-        + ("." if choice.diverge_cost is None else f", priced at {_regret(choice, choice.diverge_cost)}."),
+        *best,
+        f"Expected loss against the best possible setting: {regret_words(choice, row['regret_mean'])}; with 90 % "
+        f"probability no more than {regret_words(choice, row['regret_q90'])}.",
+        f"Probability that it diverges: {percent_words(row['p_diverge'])}"
+        + ("." if choice.diverge_cost is None else f", priced at {regret_words(choice, choice.diverge_cost)}."),
     ]
 
 
-def _given(choice: Decided) -> bool:
+def batch_size_given(choice: Decided) -> bool:
     """Whether the batch size is given, since no cell tried several."""
     return GIVEN in choice.parts[0].p
 
 
-def _being_wrong(choice: Decided) -> list[str]:
+def wrong_sentences(choice: Decided) -> list[str]:
     """Half and twice each hyperparameter that was tried at several values, the other as chosen."""
-    asked = HYPERPARAMETERS[:1] if _given(choice) else HYPERPARAMETERS
+    asked = HYPERPARAMETERS[:1] if batch_size_given(choice) else HYPERPARAMETERS
     rows = {
         (name, factor): choice.setting | {name: choice.setting[name] * factor}
         for name in asked
@@ -76,36 +79,42 @@ def _being_wrong(choice: Decided) -> list[str]:
     }
     table, _ = price_table(pd.DataFrame(rows).T, choice.priced, choice.risk)
     cost = table["regret_mean"]
-    said = [
-        f"half the {words} would be expected to lose {_regret(choice, cost[name, 0.5])}, and twice "
-        f"{_regret(choice, cost[name, 2.0])}"
+    reuse = choice.table.loc["reuse_best"]
+    return [
+        f"Half the {words}: {regret_words(choice, cost[name, 0.5])} expected; "
+        f"twice: {regret_words(choice, cost[name, 2.0])}."
         for name, words in (("learning_rate", "learning rate"), ("batch_size", "batch size"))
         if name in asked
+    ] + [
+        f"The best of the largest small runs again (learning_rate {figures(reuse['learning_rate'], 2)}, batch_size "
+        f"{figures(reuse['batch_size'], 2)}): {regret_words(choice, reuse['regret_mean'])} expected"
+        + ("." if reuse["allowed"] else ", but it does not keep to the constraints.")
     ]
-    return [f"If it is set wrong: {'; '.join(said)}."]
 
 
-def _extrapolation(choice: Decided) -> list[str]:
+def extrapolation_sentences(choice: Decided) -> list[str]:
+    """How far the target lies beyond the runs, a sentence a covariate."""
     far = choice.extrapolation[choice.extrapolation["decades"] > 0]
     return [
-        f"The target lies {row['decades']:.1f} decades beyond the runs in {name} (runs reach from "
-        f"{row['lowest']:.2g} to {row['highest']:.2g})."
+        f"{row['decades']:.1f} decades beyond the runs in {name} (runs reach from {figures(row['lowest'], 2)} to "
+        f"{figures(row['highest'], 2)})."
         for name, row in far.iterrows()
-    ] or ["The target lies within the range of the runs."]
+    ] or ["Not at all: the target lies within their range."]
 
 
-def _laws(choice: Decided) -> list[str]:
+def law_sentences(choice: Decided) -> list[str]:
+    """What each of several laws would choose by itself."""
     if len(choice.laws) == 1:
         return []
     own = [
-        f"{name} (weight {row['weight']:.2f}) would by itself set {row['learning_rate']:.2g} and "
-        f"{row['batch_size']:.2g}, which costs {_regret(choice, row['cost_of_own'])} more"
+        f"{name} (weight {row['weight']:.2f}) would by itself set {figures(row['learning_rate'], 2)} and "
+        f"{figures(row['batch_size'], 2)}, which costs {regret_words(choice, row['cost_of_own'])} more"
         for name, row in choice.laws.iterrows()
     ]
-    return [f"The laws disagree: {'; '.join(own)} (in {choice.risk} under all laws together)."]
+    return [f"The laws disagree: {'; '.join(own)} ({choice.risk} under all laws)."]
 
 
-def _changes(choice: Decided) -> list[str]:
+def change_sentences(choice: Decided) -> list[str]:
     """Other attitudes to risk, and the constraints that bind."""
     pairs, regret = choice.candidates, choice.priced.prices.regret
     allowed = np.flatnonzero(pairs["allowed"])
@@ -117,14 +126,11 @@ def _changes(choice: Decided) -> list[str]:
     others = {
         words: pick for words, pick in picks.items() if (np.abs(np.log((pick / chosen).astype(float))) > SAME).any()
     }
-    sentences = [
-        f"Whoever looks at {words} would set {pick['learning_rate']:.3g} and {pick['batch_size']:.3g} instead."
-        for words, pick in others.items()
-    ]
+    sentences = [f"Judged by {words}, {_pair(pick)} would be set instead." for words, pick in others.items()]
     if not others:
         sentences.append(
-            f"Whoever looks at {' or at '.join(ATTITUDES)} would set the same, within {SAME:.0%}: the attitude to risk "
-            "hardly matters."
+            f"The attitude to risk hardly matters: judged by {' or by '.join(ATTITUDES)}, the same would be set "
+            f"(within {SAME:.0%})."
         )
     if choice.binding:
         free = pairs.loc[pairs["risk"].idxmin()]
@@ -132,13 +138,13 @@ def _changes(choice: Decided) -> list[str]:
         bind, them = ("bind", "them") if len(choice.binding) > 1 else ("binds", "it")
         sentences.append(
             f"The choice sits on a bound: {' and '.join(map(str, choice.binding))} {bind}. Without {them} "
-            f"{free['learning_rate']:.3g} and {free['batch_size']:.3g} would lose {_regret(choice, paid)} less "
-            f"({choice.risk})."
+            f"{_pair(free)} would lose {regret_words(choice, paid)} less ({choice.risk})."
         )
     return sentences
 
 
-def _reservations(choice: Decided) -> list[str]:
+def limit_sentences(choice: Decided) -> list[str]:
+    """Candidates that cannot be told apart from the choice, bounds that it sits on, and how it was polished."""
     sentences = []
     if choice.tied:
         others = "1 other candidate" if choice.tied == 1 else f"{choice.tied} other candidates"
@@ -146,34 +152,47 @@ def _reservations(choice: Decided) -> list[str]:
     edges = choice.priced.on_edge(choice.subject_to)
     if edges:
         sentences.append(f"The choice sits on a bound ({'; '.join(edges)}): widen the candidates there.")
-    sentences.append(choice.polish)
+    return [*sentences, choice.polish]
+
+
+def _reservations(choice: Decided) -> list[str]:
+    sentences = limit_sentences(choice)
     review = choice.checks.named(Status.REVIEW)
     if review:
         sentences.append(f"To be reviewed before relying on it: {'; '.join(review)}.")
     if choice.despite:
-        failed = ", ".join(choice.checks.failed)
-        sentences.append(f"Decided although checks failed ({failed}); the reason given: {choice.despite}.")
+        sentences.append(
+            f"Decided although checks failed ({few(choice.checks.failed)}); the reason given: {choice.despite}."
+        )
+    sentences.append("hl.next_runs says which small runs would make this choice surer.")
     return sentences
 
 
-def _target(at: dict[str, Any]) -> str:
-    return " and ".join(f"{k} = {v:.3g}" if isinstance(v, float) else f"{k} {v or 'new'}" for k, v in at.items())
+def target_words(at: dict[str, Any]) -> str:
+    """A target: "params = 7e9 and data = 1.4e12"."""
+    said = (f"= {figures(value, 3)}" if isinstance(value, float) else value or "new" for value in at.values())
+    return " and ".join(f"{name} {value}" for name, value in zip(at, said, strict=True))
 
 
-def _value(choice: Decided, name: str) -> str:
+def _pair(setting: pd.Series) -> str:
+    return " and ".join(figures(setting[name], 3) for name in HYPERPARAMETERS)
+
+
+def value_words(choice: Decided, name: str) -> str:
     """A chosen value to a twentieth of its interval's width; in full where it is given or only some are allowed."""
     value = choice.setting[name]
-    given = name == "batch_size" and _given(choice)
+    given = name == "batch_size" and batch_size_given(choice)
     if given or any(isinstance(c, OneOf) and c.quantity == name for c in choice.subject_to):
         return f"{value:.10g}"
     width = choice.intervals.loc[name, "upper"] - choice.intervals.loc[name, "lower"]
-    return f"{value:.{max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2)}g}"
+    return figures(value, max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2))
 
 
-def _regret(choice: Decided, value: float) -> str:
+def regret_words(choice: Decided, value: float) -> str:
     """Two significant figures, in the unit of the loss: no regret is known better."""
-    return with_unit(f"{float(np.format_float_positional(value, 2, fractional=False)):.2g}", choice.fitted.loss_unit)
+    return with_unit(figures(float(value), 2), choice.fitted.loss_unit)
 
 
-def _percent(value: float) -> str:
+def percent_words(value: float) -> str:
+    """A probability in per cent."""
     return "below 0.1 %" if value < 1e-3 else f"{100 * value:.2g} %"

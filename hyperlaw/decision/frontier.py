@@ -7,7 +7,8 @@ is chosen as well (Fu et al. 2025, arXiv 2508.14881). All of it in every draw of
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +16,9 @@ import pandas as pd
 import xarray as xr
 
 from hyperlaw.decision.budget import Budget
-from hyperlaw.decision.pareto import Pareto
+from hyperlaw.decision.pareto import Pareto, Setting
 from hyperlaw.decision.trusted import trusted
+from hyperlaw.display import View
 from hyperlaw.inference.cells import values_at
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.laws.data_efficiency import DataEfficiency
@@ -30,15 +32,48 @@ RATIOS, SIZES = 80, 8
 NEEDS = "fits must be {'efficiency': a fit of DataEfficiency, 'hyperparameters': a fit of UTDHyperparameters}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Frontier(Pareto):
     """Data against compute at each performance, and the ratio that costs least; see `hyperlaw.decision.pareto`."""
 
     def plot(self) -> "Figure":
-        """Data against compute, and the cheapest ratio against budget: see `hyperlaw.plots.frontier`."""
+        """Data against compute at each performance, and the cheapest updates-to-data ratio against the budget.
+
+        Returns
+        -------
+        Figure
+            A matplotlib figure of two axes, bands of 90 %.
+        """
         from hyperlaw.plots.frontier import plot_frontier
 
         return plot_frontier(self)
+
+    def view(self) -> View:
+        """What is shown of it."""
+        return replace(super().view(), picture=self.plot)
+
+    def report(self, path: str | PathLike[str], *, setting: Setting | None = None, command: str | None = None) -> None:
+        """Write the frontier as one HTML file, to be opened offline, printed and sent.
+
+        Parameters
+        ----------
+        path
+            The file, ending in `.html`. It is written beside its place and then moved there, over one of that name.
+        setting
+            What `recommend` chose for a budget or a performance; left out, the page says what is cheapest at each.
+        command
+            How it was made, for the last lines of the page.
+
+        Raises
+        ------
+        ValueError
+            When the path does not end in `.html`.
+        OSError
+            When it cannot be written there.
+        """
+        from hyperlaw.report.frontier import report_frontier
+
+        report_frontier(self, path, setting=setting, command=command)
 
 
 def frontier(
@@ -95,7 +130,8 @@ def frontier(
     _check_task(task, [*laws.values(), hyperparameters])
     counts = _counts(laws, weights, min(DRAWS, *(_number(fit) for fit in (*laws.values(), hyperparameters))))
     candidates = _candidates(laws, utd, params).assign(task=task)
-    checks = trusted({**laws, "the hyperparameters": hyperparameters}, despite)
+    every = laws | {"the hyperparameters": hyperparameters}
+    checks = trusted(every, despite)
 
     data = np.concatenate([_data(laws[name], candidates, levels, count) for name, count in counts.items()])
     law = values_at(hyperparameters, candidates, scatter=False)
@@ -105,12 +141,12 @@ def frontier(
     best = {name: np.exp(_thin(v, len(data))) for name, v in cell.items()}
     batch = np.exp(_thin(law["batch_size"], len(data)))[:, None]
     compute = cost.compute(candidates["utd"].to_numpy(), batch, data, candidates["params"].to_numpy())
-    every = ("sample", "performance", "candidate")
+    dims = ("sample", "performance", "candidate")
     draws = xr.Dataset(
         {
-            "data": (every, data),
-            "compute": (every, compute),
-            "budget": (every, compute + cost.delta * data),
+            "data": (dims, data),
+            "compute": (dims, compute),
+            "budget": (dims, compute + cost.delta * data),
             **{name: (("sample", "candidate"), v) for name, v in best.items()},
         },
         {
@@ -122,7 +158,7 @@ def frontier(
     )
     names = {"performance": "threshold", "utd": "utd"} | ({"params": "params"} if params is None else {})
     fitted = pd.DataFrame({name: _range(laws, column) for name, column in names.items()}, ["lowest", "highest"]).T
-    return Frontier(draws, task, fitted, despite if not checks.ok else None)
+    return Frontier(draws, task, fitted, despite if not checks.ok else None, checks, every)
 
 
 def _laws(fits: Mapping[str, Any]) -> tuple[dict[str, Posterior], Posterior]:

@@ -100,8 +100,8 @@ def check_fits(fits: Mapping[str, Posterior]) -> None:
     for name in others:
         if digests[name] != digests[first]:
             raise ValueError(
-                f"{name!r} and {first!r} were fitted to different runs ({fits[name].table!r} and "
-                f"{fits[first].table!r}): their draws cannot be mixed. Fit both to the same runs."
+                f"{name!r} and {first!r} were fitted to different runs ({fits[name].table.headline} and "
+                f"{fits[first].table.headline}): their draws cannot be mixed. Fit both to the same runs."
             )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -22,19 +22,23 @@ from hyperlaw.decision.preposterior import (
     settings_at,
 )
 from hyperlaw.decision.trusted import trusted
+from hyperlaw.display import Shown, View
 from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.progress import track
 from hyperlaw.risk import CVaR, Mean, Risk, as_risk
 from hyperlaw.streams import check_seed, generator
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 OUTCOMES, DRAWS = 100, 2000
 TRUSTED, HALVINGS = 0.7, 5
 Cost: TypeAlias = str | Callable[[pd.DataFrame], np.ndarray] | np.ndarray | pd.Series | list[float]
 
 
-@dataclass(frozen=True, eq=False)
-class NextRuns:
+@dataclass(frozen=True, eq=False, repr=False)
+class NextRuns(Shown):
     """What `next_runs` returns; risks and reductions in nats.
 
     Attributes
@@ -60,8 +64,8 @@ class NextRuns:
         cost of more runs is above this, stop.
     attitude
         The attitude to risk.
-    loss_unit
-        Unit of the loss.
+    loss_unit, cost_unit
+        Unit of the loss, and of the cost: "FLOPs", "data points", "runs", or "as given".
     """
 
     table: pd.DataFrame
@@ -71,6 +75,28 @@ class NextRuns:
     value_of_perfect_information: float
     attitude: Risk
     loss_unit: str = NATS
+    cost_unit: str = "as given"
+
+    @property
+    def path(self) -> pd.DataFrame:
+        """Risk of the choice before the first run and after each: `cost` so far, `risk`, Monte Carlo `error`."""
+        gained = self.draws["cumulated"]
+        after = pd.DataFrame({
+            "cost": self.table["cumulated_cost"].to_numpy(),
+            "risk": self.risk - gained.mean("outcome").values,
+            "error": (gained.std("outcome", ddof=1) / np.sqrt(gained.sizes["outcome"])).values,
+        })  # fmt: skip
+        return pd.concat([pd.DataFrame({"cost": [0.0], "risk": [self.risk], "error": [0.0]}), after], ignore_index=True)
+
+    def plot(self) -> "Figure":
+        """What each run would buy, against its cost: see `hyperlaw.plots.next_runs`."""
+        from hyperlaw.plots.next_runs import plot_next_runs
+
+        return plot_next_runs(
+            self.candidates, chosen=self.table.index, path=self.path,
+            floor=self.risk - self.value_of_perfect_information, attitude=str(self.attitude),
+            loss_unit=self.loss_unit, cost_unit=self.cost_unit,
+        )  # fmt: skip
 
     @property
     def sentence(self) -> str:
@@ -103,8 +129,16 @@ class NextRuns:
         cell = [name for name in (*RUN_SCALES, "task") if name in new]
         return int((new.groupby(cell)["learning_rate"].nunique() < MIN_LEARNING_RATES).sum()) if len(new) else 0
 
-    def __repr__(self) -> str:
-        return f"{self.table.to_string(float_format='{:.3g}'.format)}\n{self.sentence}"
+    def view(self) -> View:
+        """What is shown of it."""
+        count = len(self.table)
+        return View(
+            f"The next {count} run{'s' if count > 1 else ''}, of {len(self.candidates)} candidates",
+            self.sentence,
+            tables={"": self.table},
+            folded={"Every candidate, as the first run": self.candidates},
+            picture=self.plot,
+        )
 
 
 def next_runs(
@@ -221,6 +255,7 @@ def next_runs(
         value_of_perfect_information=max(regrets.risk - known_law, 0.0),
         attitude=risk,
         loss_unit=fit.runs.loss_unit,
+        cost_unit=_cost_unit(runs, cost),
     )
 
 
@@ -323,6 +358,12 @@ def _price(runs: pd.DataFrame, cost: Cost) -> np.ndarray:
             f"cost must give one number above zero for each of the {len(runs)} candidates, received {price.tolist()}."
         )
     return price
+
+
+def _cost_unit(runs: pd.DataFrame, cost: Cost) -> str:
+    if not isinstance(cost, str):
+        return "as given"
+    return "runs" if cost == "runs" else "FLOPs" if "params" in runs else "data points"
 
 
 def _cells(fit: Posterior, runs: pd.DataFrame) -> np.ndarray:

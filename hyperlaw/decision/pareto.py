@@ -1,7 +1,7 @@
 """`Pareto` and `Setting`: what is known of a frontier, and what its `recommend` returns."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -9,14 +9,17 @@ import pandas as pd
 import xarray as xr
 
 from hyperlaw.data.optima import Optima
-from hyperlaw.intervals import ENDS, interval, interval_columns, intervals
+from hyperlaw.diagnostics.spec import Checks
+from hyperlaw.display import Shown, View, figures
+from hyperlaw.inference.posterior import Posterior
+from hyperlaw.intervals import ENDS, interval, interval_columns, intervals, with_interval
 from hyperlaw.risk import Risk, as_risk, choose
 
 POINTS = 40
 
 
-@dataclass(frozen=True, eq=False)
-class Setting:
+@dataclass(frozen=True, eq=False, repr=False)
+class Setting(Shown):
     """A setting for a budget, or for a performance.
 
     Attributes
@@ -46,9 +49,21 @@ class Setting:
     p_beyond: float
     risk: Risk
 
+    def view(self) -> View:
+        """What is shown of it."""
+        said = ", ".join(f"{name} = {figures(value)}" for name, value in self.setting.items())
+        ends = [f"It sits on an end: {words}." for words in self.bounds]
+        if self.p_beyond > 0:
+            ends.append(f"In {self.p_beyond:.0%} of the draws the budget lies beyond the performances of the frontier.")
+        return View(
+            f"Setting for a budget of {figures(self.table.loc['budget', 'median'])} FLOPs",
+            "\n".join([f"Set {said}; it minimises {self.risk} of the excess cost.", *ends]),
+            tables={"": self.table},
+        )
 
-@dataclass(frozen=True, eq=False)
-class Pareto:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pareto(Shown):
     """Data against compute at each performance, and the updates-to-data ratio that costs least.
 
     Attributes
@@ -63,12 +78,37 @@ class Pareto:
         Rows `performance`, `utd` and, where the law has it, `params`; columns `lowest, highest`: what was measured.
     despite
         Reason given for deciding although checks failed.
+    checks, fits
+        The checks of the fits, and the fits by name; none of a frontier that was laid out by hand.
     """
 
     draws: xr.Dataset
     task: str | None
     fitted: pd.DataFrame
     despite: str | None = None
+    checks: Checks | None = None
+    fits: Mapping[str, Posterior] = field(default_factory=dict)
+
+    def view(self) -> View:
+        """What is shown of it."""
+        levels = self.draws["performance"].values
+        said = [f"At performance {figures(float(level))}: {self._cheapest_words(level)}." for level in levels]
+        if self.despite:
+            said.append(f"Decided although checks failed; the reason given: {self.despite}.")
+        return View(
+            f"Frontier of data against compute{f' of {self.task}' if self.task else ', of a new task'}",
+            "\n".join(said),
+            tables={"At the least budget (90 %)": self.table},
+            folded={"What was measured": self.fitted},
+        )
+
+    def _cheapest_words(self, level: float) -> str:
+        """The cheapest ratio and what it costs, in words."""
+        ratio, budget = (self.table.loc[(level, name)] for name in ("utd", "budget"))
+        return (
+            f"the cheapest updates-to-data ratio is {with_interval(ratio['lower'], ratio['median'], ratio['upper'])}, "
+            f"for {with_interval(budget['lower'], budget['median'], budget['upper'])} FLOPs"
+        )
 
     @cached_property
     def cheapest(self) -> xr.Dataset:

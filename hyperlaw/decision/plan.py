@@ -11,6 +11,7 @@ from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
 from hyperlaw.diagnostics.baselines.settings import deepseek, step_law
+from hyperlaw.display import Shown, View, figures
 
 # Published formulas for language models, data in tokens, and the scales that they come from.
 FORMULAS = {
@@ -19,8 +20,8 @@ FORMULAS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Score:
+@dataclass(frozen=True, eq=False, repr=False)
+class Score(Shown):
     """What `Choice.score` returns.
 
     Attributes
@@ -38,8 +39,19 @@ class Score:
     regret: xr.DataArray
     within: float
 
-    def __repr__(self) -> str:
-        return self.table.to_string(float_format="{:.3g}".format)
+    def view(self) -> View:
+        """What is shown of it."""
+        plan = self.table.loc["plan"]
+        setting = ", ".join(f"{name} {figures(plan[name])}" for name in HYPERPARAMETERS)
+        notes = self.table["note"][self.table["note"] != ""]
+        return View(
+            f"Score of a plan: {setting}",
+            f"It is expected to lose {figures(plan['regret_mean'])} against the best possible setting, and "
+            f"{figures(self.table.loc['recommended', 'regret_mean'])} if it is set as recommended. "
+            f"The probability that it loses no more than {figures(self.within)} is {plan['p_within']:.2f}.",
+            tables={"": self.table.drop(columns="note")},
+            sections=dict(notes.items()),
+        )
 
 
 def score_plan(choice: Decided, plan: Mapping[str, float], within: float) -> Score:

@@ -8,24 +8,29 @@ were measured on runs of one batch size each; that they hold along a run whose b
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.data.vocabulary import At
+from hyperlaw.data.vocabulary import At, number
 from hyperlaw.decision.trusted import trusted
+from hyperlaw.display import Shown, View
 from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval_columns
 from hyperlaw.models.likelihoods.deviations import drift
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 GROWS_WITH = ("data", "loss")
 
 
-@dataclass(frozen=True, eq=False)
-class Schedule:
+@dataclass(frozen=True, eq=False, repr=False)
+class Schedule(Shown):
     """What `schedule` returns.
 
     Attributes
@@ -38,13 +43,31 @@ class Schedule:
     draws
         Dataset with dims `chain, draw, doubling`: `data` or `loss` at which each batch size is reached. Infinite data,
         or a loss of 0, where it never is.
+    at
+        The end of the run.
     """
 
     table: pd.DataFrame
     draws: xr.Dataset
+    at: dict[str, Any]
 
-    def __repr__(self) -> str:
-        return self.table.to_string(float_format="{:.3g}".format)
+    def plot(self) -> "Figure":
+        """The batch size along the run, and the learning rate: see `hyperlaw.plots.schedule`."""
+        from hyperlaw.plots.schedule import plot_schedule
+
+        (along,) = self.draws.data_vars
+        return plot_schedule(self.table, along=str(along), end=number(self.at, str(along)))
+
+    def view(self) -> View:
+        """What is shown of it."""
+        over = next(name for name in GROWS_WITH if name in self.draws)
+        count = len(self.table) - 1
+        return View(
+            f"Schedule: {count} doubling{'s' if count != 1 else ''} of the batch size",
+            f"Double the batch size where the critical batch size reaches the next one: at the {over} below (90 %).",
+            tables={"": self.table},
+            picture=self.plot,
+        )
 
 
 def schedule(fit: Posterior, at: At, *, batch_size: float, despite: str | None = None) -> Schedule:
@@ -119,7 +142,7 @@ def schedule(fit: Posterior, at: At, *, batch_size: float, despite: str | None =
         rate = np.exp(rate + drift(wide, "learning_rate", along) + moved)
         table = table.assign(**interval_columns(rate, (0, 1), prefix="learning_rate_", ranked=True))
     coords = {dim: fit.draws[dim].values for dim in ("chain", "draw")}
-    return Schedule(table, xr.Dataset({name: (("chain", "draw", "doubling"), reached)}, coords))
+    return Schedule(table, xr.Dataset({name: (("chain", "draw", "doubling"), reached)}, coords), dict(at))
 
 
 def _reached(intercept: np.ndarray, slope: np.ndarray, log_batches: np.ndarray, *, falls: bool) -> np.ndarray:

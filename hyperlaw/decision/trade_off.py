@@ -14,7 +14,8 @@ between B_crit and s / e, the batch size whose step costs as much as its example
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,17 +23,21 @@ import xarray as xr
 
 from hyperlaw.data.vocabulary import At
 from hyperlaw.decision.trusted import trusted
+from hyperlaw.display import Shown, View, figures
 from hyperlaw.inference.cells import check_target, values_at
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval_columns, intervals
 from hyperlaw.risk import Risk, as_risk, choose
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MULTIPLES = 2.0 ** np.arange(-4, 5)
-GRID = 200
+GRID, POINTS = 200, 81
 
 
-@dataclass(frozen=True, eq=False)
-class TradeOff:
+@dataclass(frozen=True, eq=False, repr=False)
+class TradeOff(Shown):
     """What `trade_off` returns.
 
     Attributes
@@ -49,8 +54,10 @@ class TradeOff:
         `least_examples`, columns `lower, median, upper`.
     draws
         Dataset with dims `chain, draw`: the same, and the `knee`.
-    at, risk, despite
-        The curve, the attitude to risk, and the reason given for deciding although checks failed.
+    at, price_of_step, price_of_example, risk
+        The curve, the prices, and the attitude to risk.
+    despite
+        The reason given for deciding although checks failed.
     """
 
     batch_size: float
@@ -58,8 +65,46 @@ class TradeOff:
     intervals: pd.DataFrame
     draws: xr.Dataset
     at: dict[str, Any]
+    price_of_step: float
+    price_of_example: float
     risk: Risk
     despite: str | None
+
+    def view(self) -> View:
+        """What is shown of it."""
+        least = self.intervals.loc["cheapest_batch_size"]
+        target = ", ".join(f"{name} {figures(value)}" for name, value in self.at.items() if value is not None)
+        return View(
+            f"Trade-off of steps against examples{f' at {target}' if target else ''}",
+            f"Set batch_size = {figures(self.batch_size)} data points; it minimises {self.risk} of the excess price. "
+            f"With 90 % probability the cheapest batch size lies between {figures(least['lower'])} and "
+            f"{figures(least['upper'])}."
+            + (f"\nDecided although checks failed; the reason given: {self.despite}." if self.despite else ""),
+            tables={"Batch sizes": self.table, "Intervals (90 %)": self.intervals},
+            picture=self.plot,
+        )
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """Steps, examples and price along the batch size, over a sixteenth to sixteen times the critical one.
+
+        Columns `batch_size` (the chosen one among them); `lower, median, upper` of `steps_` and `examples_`, counts,
+        and of `excess_`, as in `table`; and `risk`.
+        """
+        ends = np.append(self.table["batch_size"], MULTIPLES * self.intervals.loc["critical_batch_size", "median"])
+        sizes = np.union1d(np.geomspace(ends.min(), ends.max(), POINTS), self.batch_size)
+        found = _relative(self.draws, sizes, np.array([self.price_of_step, self.price_of_example]))
+        curves = pd.DataFrame({"batch_size": sizes})
+        for name, values in found.items():
+            least = 1.0 if name == "excess" else self.draws[f"least_{name}"].values.reshape(-1, 1)
+            curves = curves.assign(**interval_columns(values * least, 0, prefix=f"{name}_"))
+        return curves.assign(risk=choose(self.risk, found["excess"])[1])
+
+    def plot(self) -> "Figure":
+        """Time against compute, and what each batch size costs: see `hyperlaw.plots.trade_off`."""
+        from hyperlaw.plots.trade_off import plot_trade_off
+
+        return plot_trade_off(self.curves, chosen=self.batch_size, risk=str(self.risk), intervals=self.intervals)
 
 
 def trade_off(
@@ -100,6 +145,23 @@ def trade_off(
         When the target, a price or a batch size is not what is needed.
     RuntimeError
         When a check of the fit failed and no reason is given in `despite`.
+
+    Examples
+    --------
+    An hour of the cluster costs 90; it makes a step in 0.3 s, however large the batch, and each of 64 devices adds 1 s
+    for 2^21 tokens. What batch size is the cheapest way to a loss, when one dreads the expensive surprise?
+
+    >>> steps = runs.steps_to_loss([3.0, 2.9, 2.8], seed=0)
+    >>> fit = hl.fit("StepsExamples", steps, seed=0)
+    >>> found = hl.trade_off(
+    ...     fit,
+    ...     {"task": steps.tasks[0]},
+    ...     price_of_step=90 / 3600 * 0.3,
+    ...     price_of_example=90 / 3600 / (64 * 2**21),
+    ...     risk=hl.CVaR(0.9),
+    ... )
+    >>> found.batch_size  # tokens: also found.table, what half or twice of it would cost
+    >>> found.plot().savefig("trade_off.png")
     """
     risk = as_risk(risk)
     task = _check(fit, at, price_of_step, price_of_example, batch_sizes)
@@ -123,6 +185,8 @@ def trade_off(
         intervals(draws.drop_vars("knee"), ["chain", "draw"]),
         draws,
         dict(at),
+        price_of_step,
+        price_of_example,
         risk,
         despite if not checks.ok else None,
     )

@@ -4,27 +4,34 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from hyperlaw.data.outcomes import NATS
 from hyperlaw.data.table import Table
 from hyperlaw.data.vocabulary import Row
 from hyperlaw.diagnostics.score_settings import SettingScores
 from hyperlaw.diagnostics.score_values import ValueScores
 from hyperlaw.diagnostics.withheld import HoldOut, withheld
+from hyperlaw.display import Shown, View
 from hyperlaw.inference.jobs import check_executor, in_order
-from hyperlaw.inference.refit import quality, refit
+from hyperlaw.inference.refit import failed, quality, refit
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
 from hyperlaw.risk import Risk
 from hyperlaw.streams import check_seed
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-@dataclass(frozen=True, eq=False)
-class Backtest:
+QUALITY = ("divergences", "r_hat")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Backtest(Shown):
     """What `backtest` returns.
 
     Attributes
@@ -46,21 +53,39 @@ class Backtest:
         Of other tables, one row a (method, withheld row, quantity): its task and covariates; `value` (the limit where
         it was never reached) and `one_sided`; `median, lower, upper` of the predictive interval (90 %) of what is
         measured, its stated error included; `covered` (`_50`, `_80`), for a one-sided value whether the interval
-        reaches beyond its limit; `error`, |ln median - ln value|, none for one-sided ones; `log_score` of ln value (the
-        log probability of lying beyond, for one-sided ones) and `crps` in ln; `divergences` and `r_hat` of the fit.
+        reaches beyond its limit; `error`, `|ln median - ln value|`, none for one-sided ones; `log_score` of ln value
+        (the log probability of lying beyond, for one-sided ones) and `crps` in ln; `divergences` and `r_hat` of the
+        fit.
     withheld
         What was withheld, in words.
     summary
         One row a (method, risk): mean and worst regret, and shares of intervals that held; of other tables one row a
         (method, quantity): coverage, error, scores.
+    failed
+        One row a refit whose chains disagree so much that nothing may be made of its draws: `method`, `repeat`, `part`
+        (which of the withheld), `divergences`, `r_hat`. It has no row in `table`.
+    missed, unit
+        Column of how far a method misses, `regret` or `error`, and its unit.
     """
 
     table: pd.DataFrame
     withheld: str
     summary: pd.DataFrame
+    failed: pd.DataFrame
+    missed: str = "regret"
+    unit: str = NATS
 
-    def __repr__(self) -> str:
-        return f"Backtest, {self.withheld}.\n{self.summary.to_string(float_format='{:.4g}'.format)}"
+    def plot(self) -> "Figure":
+        """How far laws and recipes miss, and how often intervals held: see `hyperlaw.plots.backtest`."""
+        from hyperlaw.plots.backtest import plot_backtest
+
+        return plot_backtest(self.table, summary=self.summary, missed=self.missed, unit=self.unit)
+
+    def view(self) -> View:
+        """What is shown of it."""
+        lost = f"{len(self.failed)} refits failed, and are not counted: see `failed`." if len(self.failed) else ""
+        tables, folded = {"": self.summary}, {"Every row": self.table}
+        return View(f"Backtest, {self.withheld}.", lost, tables=tables, folded=folded, picture=self.plot)
 
 
 def backtest(
@@ -135,9 +160,10 @@ def backtest(
         for name in (*models, *score.baselines)
     ]
     scored = in_order(partial(_scored, score, models, seed), jobs, executor, "backtest", progress=progress)
-    rows = [row for some in scored for row in some]
+    rows = [row for some, _ in scored for row in some]
+    lost = pd.DataFrame([row for _, row in scored if row], columns=["method", "repeat", "part", *QUALITY])
     found = score.table(pd.DataFrame(rows))
-    return Backtest(found, words, _summary(score, found))
+    return Backtest(found, words, _summary(score, found), lost, score.missed, score.unit)
 
 
 class _Job(NamedTuple):
@@ -149,15 +175,20 @@ class _Job(NamedTuple):
     out: np.ndarray
 
 
-def _scored(score: SettingScores | ValueScores, models: Mapping[str, Likelihood], seed: int, job: _Job) -> list[Row]:
-    """Scores of one job, one row a withheld cell and risk, or a withheld value."""
+def _scored(
+    score: SettingScores | ValueScores, models: Mapping[str, Likelihood], seed: int, job: _Job
+) -> tuple[list[Row], Row]:
+    """Scores of one job, one row a withheld cell and risk, or a withheld value; and what is said of a failed refit."""
     train, keep = score.train(job.out, seed, job.repeat)
     about: Row = {"method": job.method, "repeat": job.repeat}
     if job.method not in models:
-        return [about | row for row in score.of_baseline(job.method, train, job.out)]
+        return [about | row for row in score.of_baseline(job.method, train, job.out)], {}
     fit = refit(models[job.method], train, seed=seed + job.repeat + job.number, keep=keep)
-    about |= quality(fit)
-    return [about | row for row in score.of_law(fit, job.out)]
+    sampled = quality(fit)
+    if failed(sampled):
+        return [], about | {"part": job.number} | sampled
+    about |= sampled
+    return [about | row for row in score.of_law(fit, job.out)], {}
 
 
 def _scores(

@@ -21,6 +21,7 @@ from arviz_stats.ecdf_utils import compute_ecdf, ecdf_pit
 
 from hyperlaw.data.table import Table
 from hyperlaw.data.vocabulary import At, number
+from hyperlaw.display import Shown, View
 from hyperlaw.inference.cells import check_target
 from hyperlaw.inference.jobs import check_executor
 from hyperlaw.inference.ranks import KEPT, Record, ranks
@@ -44,8 +45,8 @@ TROUBLED = 0.05
 FILE = "calibration.jsonl"
 
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
+@dataclass(frozen=True, eq=False, repr=False)
+class Calibration(Shown):
     """What `calibrate` returns.
 
     Attributes
@@ -125,14 +126,21 @@ class Calibration:
 
         return plot_ecdf_pit(self.tree, var_names=quantities, sample_dims=["sample"])
 
-    def __repr__(self) -> str:
+    def view(self) -> View:
+        """What is shown of it."""
         f, least = self.failures, self.table.loc[self.table["p_value"].idxmin()]
         named = f" ({', '.join(self.outside)})" if self.outside else ""
-        return (
+        said = (
             f"Calibration {'ok' if self.ok else 'NOT ok'}: {len(self.outside)} of {len(self.table)} quantities outside "
             f"their 95 % band{named}, {self.expected_outside:.1f} expected by chance; least p-value "
             f"{least['p_value']:.2g} ({least['quantity']}). {f['simulations']} simulations: {f['failed']} failed, "
             f"{f['any divergence']} with a divergence, {f['troubled']} troubled."
+        )
+        return View(
+            "Simulation-based calibration",
+            said,
+            status="PASS" if self.ok else "FAIL",
+            folded={"Quantities": self.table, "Simulations": self.simulations},
         )
 
 

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import arviz_stats as az
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from hyperlaw.diagnostics.departures import off_the_law, two_recipes
 from hyperlaw.diagnostics.spec import Checks, Looked, Spec, Status
 from hyperlaw.diagnostics.sweep_checks import (
     at_the_end,
@@ -24,6 +26,8 @@ from hyperlaw.inference.enough import EFFECTIVE, R_HAT
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.identifiability import COLLINEAR, contrasts
 
+# Seconds each; a fit never changes, and is asked again by every prediction and decision made from it.
+_KNOWN: WeakKeyDictionary[Posterior, Checks] = WeakKeyDictionary()
 MORE_DRAWS = "Fit with more draws (draws=4000); if it stays, simplify the law or tighten its priors."
 
 
@@ -45,9 +49,16 @@ def check(posterior: Posterior) -> Checks:
     return Checks(pd.DataFrame(rows, columns=["check", "value", "threshold", "status", "advice"]))
 
 
+def checked(posterior: Posterior) -> Checks:
+    """The same, remembered as long as the posterior is."""
+    if posterior not in _KNOWN:
+        _KNOWN[posterior] = check(posterior)
+    return _KNOWN[posterior]
+
+
 def specs_of(posterior: Posterior) -> list[Spec]:
     """The checks that are asked of a posterior; some depend on its law and its table."""
-    asked = (_agreement, _contrasts, _turns, _contraction)
+    asked = (_agreement, _departures, _contrasts, _turns, _contraction)
     specs = [*SAMPLER, *SWEEP, *(spec for each in asked for spec in each(posterior))]
     return [spec for spec in specs if spec.applies(posterior)]
 
@@ -117,20 +128,20 @@ def _values_inside(looked: Looked) -> float:
 
 def _diverged_excess(looked: Looked) -> float:
     predicted, observed = looked.tree["posterior_predictive"], looked.tree["observed_data"]
-    return float(predicted["diverged"].mean() - observed["diverged"].mean())
+    return float(predicted["loss"].isnull().mean() - observed["loss"].isnull().mean())
 
 
 PSIS = Spec(
     # xarray would skip a NaN, which must fail.
     "PSIS-LOO k, largest", lambda looked: float(np.max(looked.loo.pareto_k.values)),
-    "Some rows sway the fit on their own, as is usual with few. Look at them (az.loo(fit.tree, pointwise=True)), or "
+    "Some rows sway the fit on their own, as is usual with few. Look at them (az.loo(fit.by_row, pointwise=True)), or "
     "leave them out in turn.",
-    otherwise=Status.REVIEW,
+    otherwise=Status.REVIEW, applies=_of_values,
 )  # fmt: skip
 SWAYING = Spec(
     "runs that sway the fit (share)", lambda looked: float((looked.loo.pareto_k > good_k(looked.posterior)).mean()),
     "So many runs sway the fit on their own that PSIS-LOO says little, and the law may not describe them. Look at them "
-    "(az.loo(fit.tree, pointwise=True)), and compare laws by hl.compare, which refits.",
+    "(az.loo(fit.by_row, pointwise=True)), and compare laws by hl.compare, which refits.",
     # Where a cell has few runs, each of them counts: up to 0.16 of the runs of clean sweeps (evidence/clean-sweeps.md).
     high=0.1, otherwise=Status.REVIEW, applies=_of_runs,
 )  # fmt: skip
@@ -197,7 +208,7 @@ SWEEP = (
         applies=lambda posterior: _of_runs(posterior) and bool(posterior.likelihood.levels(posterior.table)),
     ),
     Spec(
-        "mean rank of losses on a side, off one half", lambda looked: one_sidedness(looked.posterior),
+        "mean rank of losses on a side, off one half", lambda looked: one_sidedness(looked.posterior, looked.cells),
         "The loss does not rise from its lowest as the model has it: on one side of the best learning rate runs are "
         "better, or worse, than expected, and the optimum is drawn aside. Fit hl.LossSurface(law, window=0.5).",
         high=0.1, otherwise=Status.REVIEW, applies=_of_runs,
@@ -224,6 +235,37 @@ def _agreement(posterior: Posterior) -> list[Spec]:
     # Runs that were fitted lie inside more often than new ones would, and few of them the more so.
     inside = replace(RUNS_INSIDE, high=min(RUNS_INSIDE.high + 2 * np.sqrt(0.09 / rows), 1.0))
     return [replace(PSIS, high=good_k(posterior)), SWAYING, inside, DIVERGED, replace(VALUES_INSIDE, low=binomial)]
+
+
+TWO_RECIPES = Spec(
+    "nats gained by two recipes in a cell", lambda looked: two_recipes(looked.posterior, looked.cells),
+    "Runs of one cell follow two recipes, whose best learning rates lie apart. Find what differs between them "
+    "(schedule, optimizer, code), and give each a task of its own: task=.",
+    # Of runs of one recipe the gain is negative; 3 nats are odds of 20.
+    high=3, otherwise=Status.REVIEW, applies=_of_runs,
+)  # fmt: skip
+
+
+def _departures(posterior: Posterior) -> list[Spec]:
+    """Where a sweep departs from the law: along each scale of which some level could, and within cells."""
+    if not _of_runs(posterior):
+        return []
+    frame = posterior.runs.frame
+    several = [name for name in posterior.law.logged if frame.groupby("task")[name].nunique().max() > 2]
+    return [
+        TWO_RECIPES,
+        *(
+            Spec(
+                f"levels of {name} off a power law (rank in the prior)",
+                lambda looked, name=name: off_the_law(looked.posterior, looked.cells, name),  # type: ignore[misc]
+                f"The best settings do not follow a power law of {name}: an exponent changes within these runs, or a "
+                "level was trained by another recipe. Look at fit.plot(). Leave out what lies before the change, or "
+                "give runs of another recipe a task of their own: task=.",
+                high=0.9, otherwise=Status.REVIEW,
+            )
+            for name in several
+        ),
+    ]  # fmt: skip
 
 
 def _contrasts(posterior: Posterior) -> list[Spec]:

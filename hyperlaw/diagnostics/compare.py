@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import arviz_stats as az
 import numpy as np
@@ -13,9 +14,13 @@ from scipy.stats import norm
 
 from hyperlaw.diagnostics.psis_loo import psis_loo
 from hyperlaw.diagnostics.refit_cv import by_group, group_error
+from hyperlaw.display import Shown, View
 from hyperlaw.inference.jobs import check_executor
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.streams import check_seed
+
+if TYPE_CHECKING:
+    from arviz_plots import PlotCollection
 
 WITHHELD = {
     "run": "a left-out run",
@@ -26,15 +31,15 @@ ROUGH = 5
 R_HAT = 1.05
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Shown):
     """What `compare` returns. Log scores are in nats; higher is better.
 
     Attributes
     ----------
     table
         As `az.compare` makes it, unrounded: `rank, elpd_diff, dse, elpd, se, weight` (stacking) and more, best first;
-        and `weight_pseudo_bma` (pseudo-BMA with the Bayesian bootstrap). `az.plot_compare` draws it.
+        and `weight_pseudo_bma` (pseudo-BMA with the Bayesian bootstrap).
     sentence
         The same in words.
     scores
@@ -42,7 +47,8 @@ class Comparison:
     by_group
         Mean log score a run: one row a withheld task or scale, one column a fit; empty when runs are left out.
     refits
-        One row a refit: `fit, left_out, runs` (how many), `divergences`, `r_hat` (largest of the law's parameters).
+        One row a refit: `fit, left_out, runs` (how many), `divergences`, `r_hat` (largest of the law's parameters), and
+        whether it `failed`: what all fits could be scored on counts; a run keeps its approximate score.
     """
 
     table: pd.DataFrame
@@ -51,8 +57,21 @@ class Comparison:
     by_group: pd.DataFrame
     refits: pd.DataFrame
 
-    def __repr__(self) -> str:
-        return f"{self.table.to_string()}\n{self.sentence}"
+    def view(self) -> View:
+        """What is shown of it."""
+        folded = {"By group": self.by_group, "Refits": self.refits}
+        return View(
+            f"Comparison of {', '.join(map(str, self.scores))}",
+            self.sentence,
+            tables={"": self.table},
+            folded={heading: table for heading, table in folded.items() if len(table)},
+        )
+
+    def plot(self) -> "PlotCollection":
+        """Differences in log score from the best fit, with their standard errors: what `az.plot_compare` returns."""
+        from arviz_plots import plot_compare
+
+        return plot_compare(self.table, backend="matplotlib")
 
 
 def compare(
@@ -122,6 +141,11 @@ def _check(fits: Mapping[str, Posterior], leave_out: str, seed: int | None) -> N
                 f"{name!r} and {first!r} were fitted to different runs ({fits[name].table!r} and "
                 f"{fits[first].table!r}): their scores cannot be compared. Fit both to the same runs."
             )
+        if fits[name].table.digest_in_order != fits[first].table.digest_in_order:
+            raise ValueError(
+                f"{name!r} and {first!r} were fitted to the same runs in another order: scores are compared run by "
+                "run. Fit both to the same table."
+            )
     if leave_out not in WITHHELD:
         raise ValueError(f"leave_out must be 'run', 'task' or 'scale', received {leave_out!r}.")
     if seed is not None:
@@ -174,7 +198,11 @@ def _sentence(
             text += f" With fewer than {ROUGH} withheld {leave_out}s that error is rough."
     if leave_out == "run" and len(refits):
         text += f" {len(refits)} of the scores came from refits."
-    bad = int(((refits["divergences"] > 0) | ~(refits["r_hat"] <= R_HAT)).sum())
+    failed = refits["failed"].astype(bool)
+    if failed.any():
+        then = "their runs keep the approximate score" if leave_out == "run" else "what they left out is not counted"
+        text += f" {failed.sum()} of {len(refits)} refits failed, and {then}: see `refits`."
+    bad = int((((refits["divergences"] > 0) | ~(refits["r_hat"] <= R_HAT)) & ~failed).sum())
     if bad:
         text += (
             f" {bad} of {len(refits)} refits did not sample well (divergences, or R-hat above {R_HAT}): see `refits`."

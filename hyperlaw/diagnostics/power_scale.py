@@ -15,13 +15,6 @@ SENSITIVE = 0.05
 OUTWEIGHS, DISAGREE = "prior outweighs runs", "prior and runs disagree"
 
 
-def log_priors(fit: Posterior) -> xr.Dataset:
-    """Log prior density of each top-level parameter and each standard deviation between tasks, dims (chain, draw)."""
-    names = [p.name for p in fit.likelihood.parameter_list]
-    log_prior = fit.group("log_prior")
-    return log_prior[[name for name in [*names, *(f"{n}_task_sd" for n in names)] if name in log_prior]]
-
-
 def log_likelihood(fit: Posterior) -> xr.DataArray:
     """Log-likelihood of all runs together, dims (chain, draw)."""
     return fit.row_densities.sum(fit.likelihood.row)
@@ -36,7 +29,7 @@ def sensitivity_table(fit: Posterior, quantities: xr.Dataset) -> pd.DataFrame:
         Columns `prior, likelihood, diagnosis`, and `mostly`: the parameter whose prior alone moves a diagnosed
         quantity most.
     """
-    priors = log_priors(fit)
+    priors = fit.group("log_prior")
     # A flat prior has no density to scale: it moves nothing, and ArviZ refuses it.
     varied = [str(name) for name in priors.data_vars if np.ptp(priors[name].values) > 0]
     tree = xr.DataTree.from_dict(

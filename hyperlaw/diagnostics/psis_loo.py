@@ -20,6 +20,7 @@ from numpyro.infer.util import constrain_fn, potential_energy
 from hyperlaw.diagnostics.refit_cv import Part, log_mean_exp, score
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.likelihoods.base import Design, Likelihood
+from hyperlaw.quote import quote
 
 
 def psis_loo(
@@ -49,9 +50,9 @@ def psis_loo(
     Raises
     ------
     ValueError
-        When a refit is needed and `seed` is None.
+        When a refit is needed and `seed` is None, or the draws of a fit do not move.
     """
-    scores = {name: matched(fit) for name, fit in fits.items()}
+    scores = {name: _scored(name, fit) for name, fit in fits.items()}
     left = [(name, i) for name, elpd in scores.items() for i in np.flatnonzero(_above(elpd))]
     if left and seed is None:
         raise ValueError(
@@ -61,25 +62,36 @@ def psis_loo(
     jobs = [(name, _without_run(fits[name], int(i))) for name, i in left]
     values, refits = score(fits, jobs, seed or 0, executor)
     for (name, part), value in zip(jobs, values, strict=True):
-        _replace(scores[name], fits[name], part, value)
+        if np.isfinite(value).all():  # of a refit that failed the approximation stays
+            _replace(scores[name], fits[name], part, value)
     return scores, refits
+
+
+def _scored(name: str, fit: Posterior) -> ELPDDataLOO:
+    """PSIS-LOO of a fit; ValueError with its name where its draws do not move."""
+    try:
+        return matched(fit)
+    except ValueError as error:
+        raise ValueError(
+            f"the fit of {name} cannot be scored: {quote(str(error))[1:-1]}. Its draws do not move; see its check()."
+        ) from None
 
 
 def matched(fit: Posterior) -> ELPDDataLOO:
     """PSIS-LOO of `fit`, moment matched (arXiv 1906.08850) where Pareto k is above its threshold."""
     with warnings.catch_warnings(), np.errstate(over="ignore", invalid="ignore"):
         warnings.simplefilter("ignore", UserWarning)  # about a high k: what is left of it is refitted
-        loo = az.loo(fit.tree, var_name=fit.likelihood.density, pointwise=True)
+        rows = fit.by_row
+        loo = az.loo(rows, pointwise=True)
         if not _above(loo).any():
             return loo
         places, log_joint, log_density = densities(fit)
         return az.loo_moment_match(
-            fit.tree,
+            rows,
             loo,
             log_prob_upars_fn=log_joint,
             log_lik_i_upars_fn=log_density,
             upars=places,
-            var_name=fit.likelihood.density,
             pointwise=True,
         )
 

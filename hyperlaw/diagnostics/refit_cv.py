@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 from hyperlaw.data.table import Table
 from hyperlaw.inference.jobs import in_order
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.inference.refit import quality, refit
+from hyperlaw.inference.refit import FAILED_R_HAT, failed, quality, refit
 from hyperlaw.models.likelihoods.base import Design, Likelihood
 from hyperlaw.streams import jax_key
 
@@ -72,15 +72,23 @@ def by_group(
     Raises
     ------
     ValueError
-        With a single task, or fewer than three scales.
+        With a single task, fewer than three scales, or nothing left that all fits could be scored on.
     """
     table = next(iter(fits.values())).table
     parts = without_task(table) if leave_out == "task" else without_scale(table)
     values, refits = score(fits, [(name, part) for name in fits for part in parts], seed, executor)
     each = len(parts)
+    of_fit = {name: values[i * each : (i + 1) * each] for i, name in enumerate(fits)}
+    # Laws are compared on what all of them could be scored on.
+    whole = [i for i in range(each) if not any(np.isnan(found[i]).any() for found in of_fit.values())]
+    if not whole:
+        raise ValueError(
+            f"of every {leave_out} that was left out a refit failed (its chains disagree, R-hat above {FAILED_R_HAT}): "
+            "there is nothing to compare. Simplify the laws, tighten their priors, or leave out 'run'."
+        )
     scores = {
-        name: _elpd(fit, leave_out, parts, values[i * each : (i + 1) * each])
-        for i, (name, fit) in enumerate(fits.items())
+        name: _elpd(fit, leave_out, [parts[i] for i in whole], [of_fit[name][i] for i in whole])
+        for name, fit in fits.items()
     }
     return scores, refits
 
@@ -132,16 +140,17 @@ def score(
     values
         For each job, the log of the mean density over draws of each run left out; in nats, shape (run left out,).
     refits
-        One row a job: `fit, left_out, runs` (how many), `divergences`, `r_hat` (largest of the law's parameters).
+        One row a job: `fit, left_out, runs` (how many), `divergences`, `r_hat` (largest of the law's parameters), and
+        whether it `failed`: then its values are NaN.
     """
     # Models and tables go to the workers, not fits: those are many times larger.
     asked = [_Job(fits[name].likelihood, fits[name].table, part, seed + i) for i, (name, part) in enumerate(jobs)]
     found = in_order(_scored, asked, executor, "refitting")
     rows = [
-        {"fit": name, "left_out": part.label, "runs": int(part.out.sum())} | sampled
+        {"fit": name, "left_out": part.label, "runs": int(part.out.sum())} | sampled | {"failed": failed(sampled)}
         for (name, part), (_, sampled) in zip(jobs, found, strict=True)
     ]
-    refits = pd.DataFrame(rows, columns=["fit", "left_out", "runs", "divergences", "r_hat"])
+    refits = pd.DataFrame(rows, columns=["fit", "left_out", "runs", "divergences", "r_hat", "failed"])
     return [value for value, _ in found], refits
 
 
@@ -158,7 +167,10 @@ def _scored(job: _Job) -> tuple[np.ndarray, dict[str, float]]:
     """Log score of each run left out, and how well the refit was sampled."""
     keep = pd.Series(job.part.keep, index=job.table.frame.index)
     again = refit(job.likelihood, job.table, seed=job.seed, keep=keep)
-    return log_mean_exp(log_densities(again, job.part, job.seed)), quality(again)
+    sampled = quality(again)
+    if failed(sampled):
+        return np.full(int(job.part.out.sum()), np.nan), sampled
+    return log_mean_exp(log_densities(again, job.part, job.seed)), sampled
 
 
 def log_densities(fit: Posterior, part: Part, seed: int) -> np.ndarray:

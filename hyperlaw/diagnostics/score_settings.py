@@ -41,11 +41,14 @@ class SettingScores:
         What may be extended, the first first.
     groups, means
         Columns that a summary groups by, and those that it averages.
+    missed, unit
+        Column that says how far a method misses, and its unit.
     """
 
     baselines: Mapping[str, Any] = RECIPES
     scales = RUN_SCALES
     groups = ("method", "risk")
+    missed = "regret"
     means = (
         "regret_nearest", "covered_regret", "inside_regret", "covered_learning_rate", "covered_batch_size",
         "covered_loss", "inside_learning_rate", "inside_batch_size", "inside_loss", "covered_runs", "log_score",
@@ -55,6 +58,7 @@ class SettingScores:
     def __init__(
         self, laws: Mapping[str, Law], runs: Runs, *, sparse: int | None, repeats: int, risks: Mapping[str, Risk] | None
     ) -> None:
+        self.unit = runs.loss_unit
         self._runs, self._sparse, self._risks = runs, sparse, RISKS if risks is None else risks
         if not self._risks:
             raise ValueError("backtest needs a risk or more, received none.")

@@ -15,13 +15,12 @@ from hyperlaw.data.vocabulary import Row
 from hyperlaw.diagnostics.baselines.values import VALUE_RECIPES
 from hyperlaw.inference.cells import new_rows
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.intervals import LEVELS, ends_at, interval
+from hyperlaw.intervals import LEVELS, Z90, ends_at, interval
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
 from hyperlaw.risk import Risk
 
-Z90 = float(norm.ppf(0.95))
 QUANTILES = norm.ppf((np.arange(1000) + 0.5) / 1000)
 
 
@@ -30,6 +29,7 @@ class ValueScores:
 
     baselines: Mapping[str, Any] = VALUE_RECIPES
     groups = ("method", "quantity")
+    missed, unit = "error", "ln"
     means = ("covered_50", "covered_80", "covered", "error", "log_score", "crps")
 
     def __init__(

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, NamedTuple
 
-import arviz_stats as az
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -19,15 +18,15 @@ from hyperlaw.diagnostics.power_scale import (
     OUTWEIGHS,
     SENSITIVE,
     log_likelihood,
-    log_priors,
     power_weights,
     resample,
     sensitivity_table,
 )
+from hyperlaw.display import Shown, View
 from hyperlaw.inference.jobs import check_executor, in_order
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.inference.predict import Prediction, predict
-from hyperlaw.inference.refit import refit
+from hyperlaw.inference.predict import Prediction, predict, target_draws
+from hyperlaw.inference.refit import failed, quality, refit
 from hyperlaw.models.likelihoods.base import Likelihood
 from hyperlaw.risk import Risk, as_risk, choose
 from hyperlaw.streams import check_seed, generator
@@ -36,11 +35,12 @@ POWERS = (0.8, 1.25)
 WINDOWS = (0.5, 2.0)
 FITTED, REFITTED = "as fitted", "refit to all runs"
 LOOSE_R_HAT = 1.05
+NOT_COUNTED = "not counted, the refit failed"
 COLUMNS = [*HYPERPARAMETERS, "octaves_learning_rate", "octaves_batch_size", "regret_mean", "regret_added"]
 
 
-@dataclass(frozen=True, eq=False)
-class Sensitivity:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sensitivity(Shown):
     """What `sensitivity` returns.
 
     Attributes
@@ -62,10 +62,13 @@ class Sensitivity:
     settings: pd.DataFrame | None
     sentence: str
 
-    def __repr__(self) -> str:
-        frames = [self.table] if self.settings is None else [self.table, self.settings]
-        return "\n\n".join(
-            [*(frame.to_string(float_format="{:.4g}".format, na_rep="") for frame in frames), self.sentence]
+    def view(self) -> View:
+        """What is shown of it."""
+        tables = {"Power-scaling sensitivity": self.table, "The setting after a change": self.settings}
+        return View(
+            f"Sensitivity of {'parameters' if self.settings is None else 'a decision'}",
+            self.sentence,
+            tables={heading: table for heading, table in tables.items() if table is not None},
         )
 
 
@@ -139,19 +142,24 @@ def sensitivity(
         )
     risk = as_risk(risk)
     seed = check_seed(seed, 'quantity="decision" refits the law, so ')
-    prediction = predict(fit, at)
-    table = sensitivity_table(fit, _optimum(prediction))
+    prediction, alone = predict(fit, at), prior_sensitivity(fit, at)
     rows = [*_reweighted(fit, prediction, risk, seed), *_refitted(fit, at, risk, seed, executor)]
     settings = _priced(fit, at, pd.DataFrame(rows).set_index("change"))
-    sentence = " ".join([_prior_sentence(table), *_setting_sentences(settings, fit)])
-    return Sensitivity(table, settings, sentence)
+    return Sensitivity(alone.table, settings, " ".join([alone.sentence, *_setting_sentences(settings, fit)]))
 
 
-def _optimum(prediction: Prediction) -> xr.Dataset:
-    """The optimum in each draw; in logs, since the sensitivity depends on the scale and rates and sizes are ratios."""
-    draws = prediction.draws
-    logs = {f"ln {name}": np.log(draws[f"best_{name}"]) for name in HYPERPARAMETERS}
-    return xr.Dataset(logs | {"loss": draws["best_loss"]})
+def prior_sensitivity(fit: Posterior, at: At) -> Sensitivity:
+    """The part of a decision's sensitivity that refits nothing: whether the priors decide where the optimum is.
+
+    In logs, since the sensitivity depends on the scale, and rates and sizes are ratios.
+    """
+    draws = target_draws(fit, at)
+    values = {f"ln {name}": np.log(draws[name]) for name in HYPERPARAMETERS} | {"loss": draws["loss"]}
+    coords = {name: fit.draws[name].values for name in ("chain", "draw")}
+    # A batch size that is given in every draw moves with nothing.
+    moving = {name: (("chain", "draw"), value) for name, value in values.items() if np.ptp(value) > 0}
+    table = sensitivity_table(fit, xr.Dataset(moving, coords))
+    return Sensitivity(table, None, _prior_sentence(table))
 
 
 def _regret(prediction: Prediction) -> np.ndarray:
@@ -171,7 +179,7 @@ def _reweighted(fit: Posterior, prediction: Prediction, risk: Risk, seed: int) -
     """
     regret = _regret(prediction)
     yield {"change": FITTED, **_setting(prediction, choose(risk, regret)[0])}
-    components = {"prior": log_priors(fit).to_dataarray().sum("variable"), "likelihood": log_likelihood(fit)}
+    components = {"prior": fit.group("log_prior").to_dataarray().sum("variable"), "likelihood": log_likelihood(fit)}
     for name, log_density in components.items():
         for power in POWERS:
             weights, k = power_weights(log_density, power)
@@ -204,11 +212,14 @@ def _chosen(runs: Runs, at: At, risk: Risk, seed: int, job: _Refit) -> Row:
     if frame.loc[job.keep & ~frame["diverged"], "cell"].nunique() < 2:
         return {"change": job.change, "note": "not refitted: fewer than two cells with a loss are left"}
     again = refit(job.model, runs, keep=job.keep, seed=seed)
+    sampled = quality(again)
+    if failed(sampled):
+        note = f"{NOT_COUNTED}: its chains disagree (R-hat {sampled['r_hat']:.3g})"
+        return {"change": job.change, "divergences": sampled["divergences"], "note": note}
     prediction = predict(again, at)
     chosen, _ = choose(risk, _regret(prediction))
-    divergences = int(again.tree["sample_stats"]["diverging"].sum())
-    note = "; ".join([*_only_one(again, job.keep), *_loose(again)])
-    return {"change": job.change, **_setting(prediction, chosen), "divergences": divergences, "note": note}
+    note = "; ".join([*_only_one(again, job.keep), *_loose(sampled["r_hat"])])
+    return {"change": job.change, **_setting(prediction, chosen), "divergences": sampled["divergences"], "note": note}
 
 
 def _parts(fit: Posterior) -> Iterator[tuple[str, pd.Series]]:
@@ -228,11 +239,8 @@ def _only_one(fit: Posterior, keep: pd.Series) -> list[str]:
     return [f"one value of {name} is left: its exponents come from the prior" for name, n in left.items() if n == 1]
 
 
-def _loose(fit: Posterior) -> list[str]:
-    with np.errstate(invalid="ignore", divide="ignore"):  # a parameter that never moved: NaN, which counts as loose
-        r_hats = az.rhat(fit.tree["posterior"].dataset[[p.name for p in fit.likelihood.parameter_list]])
-    largest = float(np.max(r_hats.to_dataarray().values))
-    return [] if largest <= LOOSE_R_HAT else [f"its chains disagree (R-hat {largest:.2f})"]
+def _loose(r_hat: float) -> list[str]:
+    return [] if r_hat <= LOOSE_R_HAT else [f"its chains disagree (R-hat {r_hat:.2f})"]
 
 
 def _priced(fit: Posterior, at: At, rows: pd.DataFrame) -> pd.DataFrame:
@@ -285,9 +293,14 @@ def _setting_sentences(settings: pd.DataFrame, fit: Posterior) -> list[str]:
             said.append(f"But {note}.")
             if len(clean):
                 said.append(f"Of the refits without a note, {clean.idxmax()} moves it most: {moved(clean.idxmax())}.")
-    said.append(f"A {REFITTED} moves it {moved(REFITTED)}: that much is Monte Carlo error.")
+    if REFITTED in distance:
+        said.append(f"A {REFITTED} moves it {moved(REFITTED)}: that much is Monte Carlo error.")
     windows = distance.filter(regex="^window ")
-    said.append(f"Half and twice the window move it by at most {windows.max():.2f} octaves.")
+    if len(windows):
+        said.append(f"Half and twice the window move it by at most {windows.max():.2f} octaves.")
+    lost = settings.index[settings["note"].str.startswith(NOT_COUNTED)]
+    if len(lost):
+        said.append(f"{len(lost)} refits failed and are not counted: {', '.join(lost)}.")
     limit = good_k(fit)
     k = settings.loc[[*prior.index, *likelihood.index], "pareto_k"]
     bad = k.index[~(k <= limit)]  # a NaN is not good

@@ -1,10 +1,11 @@
 """A check as a specification: what it computes, its threshold and its words; and what it looks at."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import arviz_stats as az
 import numpy as np
@@ -12,8 +13,12 @@ import pandas as pd
 import xarray as xr
 from arviz_stats.utils import ELPDDataLOO
 
+from hyperlaw.display import Shown, View, few, figures
+from hyperlaw.inference.cells import fitted_cells
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import held
+from hyperlaw.models.likelihoods.base import Arrays
+from hyperlaw.quote import quote
 
 NOTHING = "Nothing to look at: the fit lacks what this check needs, or its draws do not move. Fit again."
 
@@ -80,8 +85,9 @@ class Spec:
         try:
             with np.errstate(invalid="ignore", divide="ignore"):  # of chains that stand still: a NaN, which fails
                 value = self.compute(looked)
-        except (KeyError, ValueError) as error:
-            return self.name, np.nan, self.threshold, Status.FAIL, f"It cannot be computed: {error}. Fit again."
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            why = f"It cannot be computed: {quote(str(error))[1:-1]}. Fit again."
+            return self.name, np.nan, self.threshold, Status.FAIL, why
         if np.isnan(value):
             return self.name, value, self.threshold, Status.FAIL, NOTHING
         if self.low <= value <= self.high:
@@ -90,8 +96,8 @@ class Spec:
         return self.name, value, self.threshold, status, self.advice
 
 
-@dataclass(frozen=True, eq=False)
-class Checks:
+@dataclass(frozen=True, eq=False, repr=False)
+class Checks(Shown):
     """What `fit.check()` returns.
 
     Attributes
@@ -116,11 +122,35 @@ class Checks:
         """Names of the checks with this status."""
         return self.table.loc[self.table["status"] == status, "check"].tolist()
 
-    def __repr__(self) -> str:
-        return self.table.to_string(index=False, formatters={"value": "{:.4g}".format})
+    @property
+    def verdict(self) -> str:
+        """Whether to rely on the fit, in one sentence."""
+        review = self.named(Status.REVIEW)
+        if self.failed:
+            return f"Do not use this fit. Failed: {few(self.failed)}."
+        if review:
+            these = "1 check" if len(review) == 1 else f"{len(review)} checks"
+            return f"Look at {these} before you rely on this fit; none failed."
+        return "Trust it: every check passes."
 
-    def _repr_html_(self) -> str:
-        return self.table.to_html(index=False, formatters={"value": "{:.4g}".format})
+    def view(self) -> View:
+        """What is shown of it."""
+        passed = self.table["status"] == Status.PASS
+        worst = next((s for s in (Status.FAIL, Status.REVIEW) if self.named(s)), Status.PASS)
+        open_ = self.table[~passed].sort_values("status", kind="stable")  # FAIL before REVIEW
+        return View(
+            self.verdict,
+            f"{passed.sum()} of {len(passed)} checks pass; .table has all.",
+            status=worst.value,
+            sections={_asked(row): row["advice"] for row in open_.to_dict("records")},
+            folded={f"The {passed.sum()} checks that pass": self.table.loc[passed, ["check", "value", "threshold"]]},
+        )
+
+
+def _asked(row: Mapping[str, Any]) -> str:
+    """A check that did not pass, with its value and what that must be."""
+    value = figures(row["value"]) or "none"
+    return f"{row['status']}  {row['check']}: {value} (must be {row['threshold']})"
 
 
 @dataclass(frozen=True)
@@ -141,11 +171,14 @@ class Looked:
     @cached_property
     def loo(self) -> ELPDDataLOO:
         """PSIS-LOO of the fit."""
-        name = self.posterior.likelihood.density
-        _ = self.tree["log_likelihood"][name]  # a KeyError where there is none
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the same thing is said in the table
-            return az.loo(self.tree, var_name=name, pointwise=True)
+            return az.loo(self.posterior.by_row, pointwise=True)
+
+    @cached_property
+    def cells(self) -> tuple[Arrays, Arrays]:
+        """Parameters and covariates of the fitted cells of runs."""
+        return fitted_cells(self.posterior)
 
     def inside(self, name: str) -> np.ndarray:
         """How far each measured value lies in its 90 % posterior predictive interval, missing ones left out."""
@@ -156,5 +189,4 @@ class Looked:
 
     def draws(self, name: str) -> xr.DataArray:
         """A parameter of the population, or of every task where tasks have no population."""
-        separate = name in self.posterior.likelihood.separate and f"{name}_task" in self.posterior.draws
-        return self.posterior.draws[f"{name}_task" if separate else name]
+        return self.posterior.draws[self.posterior.in_posterior(name)]

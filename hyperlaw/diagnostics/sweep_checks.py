@@ -5,12 +5,14 @@ Each function returns the value of one check of `hyperlaw.diagnostics.check`.
 
 import jax
 import numpy as np
+import pandas as pd
 
 from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
-from hyperlaw.inference.cells import fitted_cells, new_cell
+from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.models.likelihoods.base import BEYOND
+from hyperlaw.intervals import ranks
+from hyperlaw.models.likelihoods.base import BEYOND, Arrays
 from hyperlaw.models.likelihoods.surface import best_learning_rate
 
 OF_A_BOWL = 3  # runs: its place, depth and width
@@ -60,15 +62,30 @@ def fewest_levels(posterior: Posterior) -> float:
     return float(min(frame.groupby("task")[name].nunique().min() for name in names))
 
 
-def one_sidedness(posterior: Posterior) -> float:
+def one_sidedness(posterior: Posterior, cells: tuple[Arrays, Arrays]) -> float:
     """How far the mean rank of the runs near or far, above or below the best learning rate, lies from one half.
 
-    The rank of a run is the share of its posterior predictive draws below its loss. The largest of four, each less two
-    standard errors of a mean of so many uniform ranks.
+    The largest of four, each less two standard errors of a mean of so many uniform ranks: see `ranks_by_side`.
+    """
+    _, means = ranks_by_side(posterior, cells)
+    return max(0.0, *((means["rank"] - 0.5).abs() - 2 * means["error"])) if len(means) else np.nan
+
+
+def ranks_by_side(posterior: Posterior, cells: tuple[Arrays, Arrays]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ranks of the runs within the window by the side of the best learning rate on which they lie, and their means.
+
+    Returns
+    -------
+    ranks
+        One row a run: `distance` of its learning rate above the best of its cell at its batch size, ln; `rank`, the
+        share of its posterior predictive losses below its own; `side` ("below", "above") and `where` ("near", "far").
+    means
+        One row a side and place that has runs: `side, where, runs, distance` (median), `rank` (mean), and `error`, the
+        standard error of a mean of so many uniform ranks.
     """
     runs, surface = posterior.runs, posterior.surface
     frame = runs.frame
-    p, x = fitted_cells(posterior)
+    p, x = cells
     cell = frame["cell"].to_numpy()
     mean = {name: value.mean(axis=(0, 1))[cell] for name, value in p.items()}
     logs = [np.log(frame[name].to_numpy(float)) for name in HYPERPARAMETERS]
@@ -77,14 +94,18 @@ def one_sidedness(posterior: Posterior) -> float:
         distance = logs[0] - np.asarray(_best_learning_rate(surface.law.bare, mean, along, logs[1]))
     drawn = posterior.group("posterior_predictive")["loss"].values
     seen = posterior.group("observed_data")["loss"].values
-    rank = ((drawn < seen).mean(axis=(0, 1)) + (drawn <= seen).mean(axis=(0, 1))) / 2
+    below, up_to = ranks(drawn, seen, axis=(0, 1))
+    rank = (below + up_to) / 2
     above_best = seen - frame.assign(seen=seen).groupby("cell")["seen"].transform("min").to_numpy()
     edge = np.nanmax(above_best)
     inside = np.isfinite(seen) & (above_best < edge * (1 - 1e-9))
-    near = above_best < NEAR * edge
-    groups = [rank[side & where & inside] for side in (distance > 0, distance <= 0) for where in (near, ~near)]
-    found = [abs(float(ranks.mean()) - 0.5) - 2 / np.sqrt(12 * len(ranks)) for ranks in groups if len(ranks)]
-    return max(0.0, *found) if found else np.nan
+    side = np.where(distance > 0, "above", "below")
+    where = np.where(above_best < NEAR * edge, "near", "far")
+    one_a_run = pd.DataFrame({"distance": distance, "rank": rank, "side": side, "where": where}, frame.index)[inside]
+    means = one_a_run.groupby(["side", "where"], as_index=False).agg(
+        runs=("rank", "size"), distance=("distance", "median"), rank=("rank", "mean")
+    )
+    return one_a_run, means.assign(error=1 / np.sqrt(12 * means["runs"]))
 
 
 def left_to_the_prior(posterior: Posterior) -> float:

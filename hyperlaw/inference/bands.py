@@ -8,7 +8,7 @@ from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.inference.cells import level_deviations, new_rows
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.intervals import ENDS, interval, interval_columns
+from hyperlaw.intervals import ENDS, interval, interval_columns, present
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
 from hyperlaw.models.likelihoods.measured_values import FREE
@@ -51,7 +51,7 @@ def loss_bands(tree: xr.DataTree, runs: Runs, group: str) -> pd.DataFrame:
         )
     loss = tree[name].dataset["loss"].values.reshape(-1, len(runs))
     settings = runs.frame.reset_index(drop=True).groupby(["cell", *reversed(HYPERPARAMETERS)]).indices
-    rows = [(*key, *interval(loss[:, where])) for key, where in settings.items()]
+    rows = [(*key, *interval(present(loss[:, where]))) for key, where in settings.items()]
     return pd.DataFrame(rows, columns=["cell", *reversed(HYPERPARAMETERS), *ENDS])
 
 

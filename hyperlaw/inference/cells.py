@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.runs import Runs
-from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
+from hyperlaw.data.vocabulary import COUNTS, HYPERPARAMETERS, At, number
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.likelihoods.base import Arrays
 from hyperlaw.models.likelihoods.deviations import level_of
 from hyperlaw.models.likelihoods.surface import SHARPNESS
+from hyperlaw.quote import quote
+
+FARTHEST = 8  # decades beyond the table
 
 OWN = (*(f"deviation_{name}" for name in (*HYPERPARAMETERS, *SHARPNESS)), "cell_optimal_loss")
 
@@ -219,10 +222,26 @@ def check_target(posterior: Posterior, at: At) -> tuple[dict[str, Any], str | No
         value = at[name]
         if name in law.labels:
             if value not in law.labels[name]:
-                raise ValueError(f"at[{name!r}] must be {' or '.join(law.labels[name])}, received {value!r}.")
+                raise ValueError(f"at[{name!r}] must be {' or '.join(law.labels[name])}, received {quote(value)}.")
             target[name] = value
             continue
         target[name] = number(at, name)
         if not np.isfinite(target[name]) or (target[name] <= 0 and name not in law.linear):
-            raise ValueError(f"at[{name!r}] must be a finite number above zero, received {value!r}.")
+            raise ValueError(f"at[{name!r}] must be a finite number above zero, received {quote(value)}.")
+        if name in COUNTS and target[name] < 1:
+            raise ValueError(f"at[{name!r}] counts, so it must be 1 or more, received {quote(value)}.")
+        _within_reach(posterior, name, target[name])
     return target, task
+
+
+def _within_reach(posterior: Posterior, name: str, value: float) -> None:
+    """Refuse a target so far beyond the table that no law was ever seen to hold there."""
+    column = posterior.table.frame[name]
+    if name in posterior.law.linear:
+        return
+    low, high = float(column.min()), float(column.max())
+    if not low / 10**FARTHEST <= value <= high * 10**FARTHEST:
+        raise ValueError(
+            f"at[{name!r}] is {value:.3g}, more than {FARTHEST} decades beyond the table, which reaches from {low:.3g} "
+            f"to {high:.3g}: nothing can be said there. Give a nearer target, in the unit of the table."
+        )

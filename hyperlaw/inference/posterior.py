@@ -12,6 +12,7 @@ import xarray as xr
 
 from hyperlaw.data.runs import Runs
 from hyperlaw.data.table import Table
+from hyperlaw.display import Shown, View
 from hyperlaw.inference.sampler import Settings, sample
 from hyperlaw.inference.tree import posterior_tree
 from hyperlaw.models.law import Law
@@ -25,8 +26,8 @@ from hyperlaw.streams import generator
 PACKAGES = ("hyperlaw", "numpyro", "jax", "arviz", "numpy")
 
 
-@dataclass(frozen=True, eq=False)
-class Posterior:
+@dataclass(frozen=True, eq=False, repr=False)
+class Posterior(Shown):
     """The posterior of a law given a table.
 
     Attributes
@@ -36,7 +37,8 @@ class Posterior:
     table
         The runs, optima, crossings or steps it was fitted to.
     tree
-        ArviZ `DataTree`; its attributes hold the seed, settings, versions and the digest of the data.
+        ArviZ `DataTree`, as `hyperlaw.Fit` describes it; its attributes hold the seed, settings, versions and the
+        digest of the data.
     pivot
         Natural log of each covariate at which the law's intercepts are stated.
     """
@@ -92,9 +94,41 @@ class Posterior:
         return self.group("posterior")
 
     @property
+    def main(self) -> list[str]:
+        """Names of the law's own parameters in the posterior: `az.plot_trace_dist(fit.tree, var_names=fit.main)`.
+
+        All that the posterior holds, deviations of cells among it, is too much for a picture. A parameter that tasks
+        have separately is named by its values for them.
+        """
+        return [self.in_posterior(parameter.name) for parameter in self.law.own_parameters]
+
+    def in_posterior(self, name: str) -> str:
+        """Name of a parameter in the posterior: of the population's, or of the tasks' own where they have none."""
+        separate = name in self.likelihood.separate and f"{name}_task" in self.draws
+        return f"{name}_task" if separate else name
+
+    @property
     def row_densities(self) -> xr.DataArray:
-        """Log density of every row in every draw, the row last."""
-        return self.group("log_likelihood")[self.likelihood.density]
+        """Log density of every row in every draw, the row last: that of all its values together."""
+        density: xr.DataArray = sum(self.group("log_likelihood").data_vars.values())  # type: ignore[assignment]
+        return density.rename("density")
+
+    @property
+    def by_row(self) -> xr.DataTree:
+        """Groups `posterior` and `log_likelihood` with one density a row: `az.loo(fit.by_row)` leaves out whole rows.
+
+        As `fit.tree`, but for tables whose rows hold several values.
+        """
+        return xr.DataTree.from_dict({"posterior": self.draws, "log_likelihood": self.row_densities.to_dataset()})
+
+    @property
+    def finished(self) -> xr.DataTree:
+        """The tree without the runs that diverged: `az.plot_loo_pit(fit.finished)`.
+
+        They have no loss that a predictive one could be compared with, and a picture would read it as below all.
+        """
+        outcomes = self.group("observed_data").to_dataarray()
+        return self.tree.isel({self.likelihood.row: np.flatnonzero(outcomes.notnull().all("variable"))})
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,9 +139,15 @@ class Posterior:
         """Random numbers for one purpose, from the seed: no two purposes of one fit share them, nor do two laws."""
         return generator(self.seed, self.law.name, *stream)
 
-    def __repr__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """What it is of, in one line."""
         chains, draws = self.shape
-        return f"{type(self).__name__} of {self.law.title}: {chains} chains x {draws} draws. {self.table!r}"
+        return f"{type(self).__name__} of {self.law.title}: {chains} chains x {draws} draws."
+
+    def view(self) -> View:
+        """What is shown of it."""
+        return View(self.headline, self.table.headline)
 
 
 def sample_posterior(

@@ -1,7 +1,8 @@
 """`predict`: what a fit expects where nothing was measured, in every draw."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,19 +11,23 @@ import xarray as xr
 from scipy.special import expit
 
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
+from hyperlaw.display import Shown, View, few, figures
 from hyperlaw.inference.cells import NewCell, new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval_table
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
+from hyperlaw.quote import quote
 
 GRID = (57, 41)
 # Beyond where the optimum may be, so that the cost of missing it can be seen: half an octave.
+ROUNDING = 1e-9
 MARGIN = np.log(2) / 2
 DRAWS = ("chain", "draw")
+FAR = 2.0  # decades beyond the table from which on a prediction is the law's word alone
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(Shown):
     """What a fit expects at a target.
 
     Attributes
@@ -40,19 +45,41 @@ class Prediction:
         `loss` (nats, of one run, with its scatter).
     extrapolation
         One row a covariate: the target, the range of the table, and by how many decades the target lies beyond.
+    ask_failed
+        What names the checks that the fit failed.
     """
 
     at: dict[str, Any]
     table: pd.DataFrame
     draws: xr.Dataset
     extrapolation: pd.DataFrame
+    ask_failed: Callable[[], list[str]] = list
 
-    def __repr__(self) -> str:
-        target = ", ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                           for name, value in self.at.items())  # fmt: skip
+    @cached_property
+    def failed(self) -> list[str]:
+        """Names of the checks that the fit failed; they are asked when this is. Empty where nothing asks them."""
+        return self.ask_failed()
+
+    @property
+    def checks_ok(self) -> bool:
+        """False when the fit failed a check: then do not rely on this."""
+        return not self.failed
+
+    def view(self) -> View:
+        """What is shown of it."""
+        target = ", ".join(f"{n} {figures(v)}" if v is not None else "a new task" for n, v in self.at.items())
         far = self.extrapolation["decades"].max() if len(self.extrapolation) else 0.0
-        beyond = f"\nThe target lies {far:.1f} decades beyond the table." if far > 0 else ""
-        return f"At {target} (90 %):\n{self.table.to_string(float_format='{:.4g}'.format)}{beyond}"
+        said = [f"This fit failed its checks: {few(self.failed)}. Do not rely on this."] if self.failed else []
+        if far > 0:
+            alone = ": so far out only the law speaks, and no row shows that it holds." if far > FAR else "."
+            said.append(f"The target lies {far:.1f} decades beyond the table{alone}")
+        return View(
+            f"At {target} (90 %):",
+            "\n".join(said),
+            status="FAIL" if self.failed else "",
+            tables={"": self.table},
+            folded={"How far beyond the table": self.extrapolation} if len(self.extrapolation) else {},
+        )
 
 
 def predict(posterior: Posterior, at: At, candidates: Mapping[str, np.ndarray] | None = None) -> Prediction:
@@ -86,6 +113,8 @@ def predict(posterior: Posterior, at: At, candidates: Mapping[str, np.ndarray] |
         kind = type(posterior.table).__name__
         raise ValueError(f"candidates are priced by a fit of Runs; this is one of {kind}.")
     cell = new_cell(posterior, at)
+    if pairs is not None:
+        check_batches(pairs["batch_size"], cell.target)
     values = _values(posterior, cell)
     named = {f"best_{name}" if likelihood.prices_settings else name: (DRAWS, v) for name, v in values.items()}
     draws = xr.Dataset(named, {name: posterior.draws[name].values for name in DRAWS})
@@ -123,7 +152,7 @@ def around(posterior: Posterior, cell: NewCell) -> dict[str, np.ndarray]:
     """A grid of settings over where the optimum of a cell may be; no batch holds more than the data."""
     best = posterior.surface.optimum(cell.p, cell.x)
     rates, batches = (span(best[name], points) for name, points in zip(HYPERPARAMETERS, GRID, strict=True))
-    return grid(rates, np.minimum(batches, cell.target.get("data", np.inf)))
+    return grid(rates, np.clip(batches, *batch_range(cell.target)))
 
 
 def span(logs: np.ndarray, points: int) -> np.ndarray:
@@ -152,8 +181,24 @@ def check_candidates(candidates: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
         )
     for name, values in pairs.items():
         if not (np.isfinite(values) & (values > 0)).all():
-            raise ValueError(f"candidates[{name!r}] must be finite and above zero, received {values.tolist()}.")
+            raise ValueError(f"candidates[{name!r}] must be finite and above zero, received {quote(values.tolist())}.")
     return pairs
+
+
+def batch_range(target: At) -> tuple[float, float]:
+    """What a batch can hold at a target: from one data point to all of them."""
+    return 1.0, number(target, "data") if "data" in target else np.inf
+
+
+def check_batches(sizes: np.ndarray, target: At) -> None:
+    """Refuse batches that no run at the target could have; ValueError names the first."""
+    low, high = batch_range(target)
+    bad = (sizes < low) | (sizes > high * (1 + ROUNDING))
+    if bad.any():
+        raise ValueError(
+            f"a batch holds 1 data point at least and at most all {high:.6g} of the target, but {bad.sum()} of "
+            f"{len(sizes)} candidates do not, first {sizes[bad][0]:.6g}. Give batch sizes in data points."
+        )
 
 
 def extrapolation(posterior: Posterior, target: At) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """`refit`: a posterior without what checks need, for the many fits of cross-validation and backtests."""
 
+from collections.abc import Mapping
+
 import arviz_stats as az
 import jax
 import numpy as np
@@ -14,6 +16,8 @@ from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
 
 CHAINS, DRAWS = 2, 500
+# Chains further apart than this (R-hat) did not sample one distribution: one of them is stuck.
+FAILED_R_HAT = 1.5
 SHORT = Settings(CHAINS, warmup=300, draws=DRAWS, target_accept=0.95, max_tree_depth=10)
 
 
@@ -54,9 +58,18 @@ def refit(law: Law | Likelihood, table: Table, *, seed: int, keep: pd.Series | N
 
 
 def quality(posterior: Posterior) -> dict[str, float]:
-    """Divergences of a posterior, and the largest R-hat of the law's own and scatter parameters."""
-    r_hat = az.rhat(posterior.draws[[p.name for p in posterior.likelihood.parameter_list]])
+    """Divergences of a posterior, and the largest R-hat of the law's own and scatter parameters.
+
+    NaN where one of them never moved.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r_hat = az.rhat(posterior.draws[[p.name for p in posterior.likelihood.parameter_list]])
     return {
         "divergences": int(posterior.tree["sample_stats"]["diverging"].sum()),
-        "r_hat": float(r_hat.to_array().max()),
+        "r_hat": float(np.max(r_hat.to_array().values)),  # xarray's own would skip a NaN
     }
+
+
+def failed(sampled: Mapping[str, float]) -> bool:
+    """Whether the chains of a refit, of this `quality`, do not agree at all: nothing may be made of its draws."""
+    return not sampled["r_hat"] <= FAILED_R_HAT

@@ -3,10 +3,12 @@
 from typing import Any
 
 import jax
+import numpy as np
 
 from hyperlaw.data.table import Table
+from hyperlaw.inference.derived import of_rows, prior_draws
 from hyperlaw.inference.posterior import Posterior, pivot_of
-from hyperlaw.inference.tree import prior_tree
+from hyperlaw.inference.tree import labelled
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
@@ -39,11 +41,11 @@ def simulate(law: Law | Likelihood, table: Table, *, seed: int) -> tuple[Posteri
     model = likelihood(law, table)
     design = model.design(table)
     with jax.enable_x64(True):
-        tree = prior_tree(model, table, design, seed=seed, draws=1)
-    drawn = {str(name): values.values[0, 0] for name, values in tree["prior_predictive"].dataset.items()}
-    tree["posterior"] = tree["prior"].to_dataset()
+        drawn = {n: np.asarray(v) for n, v in prior_draws(model, design, seed=seed, draws=1).items()}
+        measured = of_rows(table, {name: drawn.pop(name)[0] for name in model.measured(design)})
+        tree = labelled({"posterior": {n: v[None] for n, v in drawn.items()}}, model, table, design)
     tree.attrs = {"seed": seed}
-    return Posterior(model, table, tree, pivot_of(design)), model.with_measured(design, drawn)
+    return Posterior(model, table, tree, pivot_of(design)), model.with_measured(design, measured)
 
 
 def simulated_table(truth: Posterior, design: Any) -> Table:

@@ -1,128 +1,96 @@
 """The only place that builds a DataTree: names, dims and labels of everything a fit holds."""
 
-import functools
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
 from arviz_base import from_dict
 from arviz_base.io_numpyro import infer_dims
-from numpyro import handlers
-from numpyro.infer import Predictive
+from pandas.api.types import is_numeric_dtype
 
 from hyperlaw.data.table import TABLES, Table
-from hyperlaw.inference.one_draw import drawn_beforehand, one_draw
-from hyperlaw.models.likelihoods.base import Design, Draws, Likelihood
-from hyperlaw.streams import generator, jax_key
+from hyperlaw.inference.derived import PRIOR_DRAWS, Derived, densities, of_rows, prior_groups
+from hyperlaw.models.likelihoods.base import Arrays, Design, Draws, Likelihood, row_labels
 
-PREDICTIVE_DRAWS = 250
-AT_ONCE = 50  # draws of each chain: however many there are, they share a program
-PRIOR_DRAWS = 500
 # A column of the table by one of these names would hide a dimension.
 LABELLED = ("task", "cell", "run")
-
-
-class _Programs(NamedTuple):
-    """Compiled functions of a model; data, priors and draws are arguments."""
-
-    densities: Callable
-    predictive: Callable
-    prior: Callable
-
-
-@functools.lru_cache(maxsize=32)
-def _programs(likelihood: Likelihood) -> _Programs:
-    """Log densities of rows and of sites, predictive draws, prior draws; for a likelihood with default priors."""
-    blank = handlers.uncondition(likelihood.model)
-
-    def densities(sites: Any, design: Design) -> tuple[jax.Array, dict[str, jax.Array]]:
-        trace = handlers.trace(handlers.substitute(likelihood.model, sites)).get_trace(design)
-        sampled = {name: site for name, site in trace.items() if site["type"] == "sample"}
-        density = {name: site["fn"].log_prob(site["value"]) for name, site in sampled.items()}
-        row = sum(density.pop(name) for name in likelihood.measured(design))
-        return row, density
-
-    def predictive(key: jax.Array, sites: Any, design: Design) -> dict[str, jax.Array]:
-        names = list(likelihood.measured(design))
-        return Predictive(blank, sites, return_sites=names, parallel=True)(key, design)
-
-    def prior(key: jax.Array, known: Any, design: Design) -> dict[str, jax.Array]:
-        return one_draw(handlers.substitute(blank, known), key, design)
-
-    return _Programs(
-        jax.jit(jax.vmap(densities, (0, None))), jax.jit(predictive), jax.jit(jax.vmap(prior, (0, 0, None)))
-    )
-
-
-def prior_draws(likelihood: Likelihood, design: Design, *, seed: int, draws: int) -> dict[str, jax.Array]:
-    """Values of every site, measured ones too, drawn from the prior: each of shape (draw, ...)."""
-    law = likelihood.law.name
-    known = drawn_beforehand(design.priors, generator(seed, law, "prior, beforehand"), draws)
-    keys = jax.random.split(jax_key(seed, law, "prior"), draws)
-    return _programs(likelihood.bare).prior(keys, known, likelihood.to_simulate(design))
-
-
-def prior_tree(likelihood: Likelihood, table: Table, design: Design, *, seed: int, draws: int) -> xr.DataTree:
-    """Prior and prior predictive draws, beside the data; measured values in the unit of the model."""
-    drawn = _by_chain(prior_draws(likelihood, design, seed=seed, draws=draws), chains=1)
-    measured = likelihood.measured(design)
-    predicted = {name: drawn.pop(name)[..., : len(table)] for name in measured}
-    groups = {"prior": drawn, "prior_predictive": predicted} | _data_groups(likelihood, table, design)
-    return _build(groups, likelihood, table, design)
 
 
 def posterior_tree(
     likelihood: Likelihood, table: Table, design: Design, sites: Draws, stats: Draws, *, seed: int
 ) -> xr.DataTree:
-    """Everything a fit holds, with named dims and labels.
+    """Everything a fit holds, with named dims and labels: the groups that `hyperlaw.Fit` describes."""
+    drawn = labelled({"posterior": dict(sites), "sample_stats": dict(stats)}, likelihood, table, design)
+    return completed(drawn, likelihood, table, design, list(sites), seed=seed).load()
 
-    Groups `posterior, sample_stats, log_likelihood, log_prior, posterior_predictive, prior,
-    prior_predictive, observed_data, constant_data`; the posterior predictive keeps about 250 evenly spaced draws of
-    each chain. `log_likelihood` has one variable: of runs `loss`, the joint log density of a run's divergence and,
-    where it did not diverge, its loss; of other tables `value`, the log density of the logs of a row's values, or the
-    log probability of lying beyond the limit where one is one-sided.
+
+def completed(
+    drawn: xr.DataTree, likelihood: Likelihood, table: Table, design: Design, sites: Iterable[str], *, seed: int
+) -> xr.DataTree:
+    """The groups `posterior` and `sample_stats`, and all others of a fit, each computed when it is first looked at.
+
+    `sites` names the model's own among the variables of the posterior.
     """
-    chains, draws = next(iter(sites.values())).shape[:2]
-    row, log_prior = _densities(likelihood, design, sites)
-    kept = np.arange(PREDICTIVE_DRAWS) * draws // PREDICTIVE_DRAWS if draws > PREDICTIVE_DRAWS else np.arange(draws)
-    thinned = _flat({name: value[:, kept] for name, value in sites.items()})
-    key = jax_key(seed, likelihood.law.name, "posterior predictive")
-    predicted = _programs(likelihood.bare).predictive(key, thinned, design)
+    labels = _labels(likelihood, table, design)
+    posterior, stats = (
+        node.assign_coords({dim: labels[dim] for dim in node.dims if dim in labels})
+        for node in (drawn["posterior"].to_dataset(), drawn["sample_stats"].to_dataset())
+    )
+    derived = Derived(likelihood, table, {name: posterior[name].values for name in sites}, seed)
+    labels |= {dim: posterior[dim].values for dim in ("chain", "draw")}
+    at_prior = labels | {"chain": np.arange(1), "draw": np.arange(PRIOR_DRAWS)}
+    of_draw = dict.fromkeys(likelihood.prior_sites(design), ("chain", "draw"))
+    of_row = dict.fromkeys(likelihood.outcomes(likelihood.measured(design)), ("chain", "draw", likelihood.row))
+    of_site = {name: posterior[name].dims for name in sites}
+
+    def later(group: str, dims: Mapping[str, tuple], at: Mapping[str, Any]) -> xr.Dataset:
+        coords = {dim: at[dim] for dim in dict.fromkeys(dim for of in dims.values() for dim in of)}
+        shapes = {name: tuple(len(at[dim]) for dim in of) for name, of in dims.items()}
+        return xr.Dataset({n: derived.variable(group, n, of, shapes[n]) for n, of in dims.items()}, coords)
+
     groups = {
-        "posterior": dict(sites),
-        "sample_stats": dict(stats),
-        "log_likelihood": {likelihood.density: row[..., : len(table)]},
-        "log_prior": log_prior,
-        "posterior_predictive": _by_chain({n: v[:, : len(table)] for n, v in predicted.items()}, chains),
+        "posterior": posterior,
+        "sample_stats": stats,
+        "log_likelihood": later("log_likelihood", of_row, labels),
+        "log_prior": later("log_prior", of_draw, labels),
+        "posterior_predictive": later("posterior_predictive", of_row, labels),
+        "prior": later("prior", of_site, at_prior),
+        "prior_predictive": later("prior_predictive", of_row, at_prior),
     }
-    built = _build(groups, likelihood, table, design)
-    for name, group in prior_tree(likelihood, table, design, seed=seed, draws=PRIOR_DRAWS).children.items():
-        built[name] = group.to_dataset()
-    return built
+    return xr.DataTree.from_dict(groups | _data_groups(likelihood, table, design))
+
+
+def prior_tree(likelihood: Likelihood, table: Table, design: Design, *, seed: int, draws: int) -> xr.DataTree:
+    """Prior and prior predictive draws, beside the data; measured values in the unit of the model."""
+    sites, outcomes = prior_groups(likelihood, table, design, seed=seed, draws=draws)
+    drawn = labelled({"prior": sites, "prior_predictive": outcomes}, likelihood, table, design)
+    return xr.DataTree.from_dict(
+        {name: node.to_dataset() for name, node in drawn.children.items()} | _data_groups(likelihood, table, design)
+    )
 
 
 def refit_tree(likelihood: Likelihood, table: Table, design: Design, sites: Draws, stats: Draws) -> xr.DataTree:
     """Groups `posterior`, `sample_stats` and `log_likelihood` alone; the last of every row, observed or not."""
-    row, _ = _densities(likelihood, design._replace(observed=design.present), sites)
-    density = {likelihood.density: row[..., : len(table)]}
-    groups = {"posterior": dict(sites), "sample_stats": dict(stats), "log_likelihood": density}
-    return _build(groups, likelihood, table, design)
+    rows, _ = densities(likelihood, design._replace(observed=design.present), sites)
+    groups = {"posterior": dict(sites), "sample_stats": dict(stats), "log_likelihood": of_rows(table, rows)}
+    return labelled(groups, likelihood, table, design)
 
 
-def _densities(likelihood: Likelihood, design: Design, sites: Draws) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Log density of every row, shape (chain, draw, row), and of every site."""
-    chains, draws = next(iter(sites.values())).shape[:2]
-    densities, parts = _programs(likelihood.bare).densities, []
-    for start in range(0, draws, AT_ONCE):
-        row, prior = densities(
-            _flat({name: value[:, start : start + AT_ONCE] for name, value in sites.items()}), design
-        )
-        parts.append((_by_chain({"row": row}, chains)["row"], _by_chain(prior, chains)))
-    return jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1), *parts)
+def labelled(groups: Mapping[str, Arrays], likelihood: Likelihood, table: Table, design: Design) -> xr.DataTree:
+    """Groups of draws, of shape (chain, draw, ...), with named dims and labels."""
+    of_row = {name: [likelihood.row] for name in likelihood.outcomes(likelihood.measured(design))}
+    dims = infer_dims(likelihood.model, (design,), {}) | of_row
+    return from_dict(dict(groups), coords=_labels(likelihood, table, design), dims=dims)
+
+
+def site_dims(likelihood: Likelihood, design: Design) -> dict[str, tuple[str, ...]]:
+    """Dims of every site in the posterior."""
+    in_plates = infer_dims(likelihood.model, (design,), {})  # those alone; all others have priors
+    dims = dict.fromkeys(likelihood.prior_sites(design), ()) | in_plates
+    return {name: ("chain", "draw", *of) for name, of in dims.items() if name not in likelihood.measured(design)}
 
 
 def table_of(tree: xr.DataTree) -> Table:
@@ -143,31 +111,25 @@ def _column(name: str) -> str:
     return f"{name}_label" if name in LABELLED else name
 
 
-def _data_groups(likelihood: Likelihood, table: Table, design: Design) -> dict[str, dict[str, np.ndarray]]:
-    """What was measured, in the unit of the model, and every column of the table."""
-    observed = {name: value[: len(table)] for name, value in likelihood.observed(design).items()}
-    constant = {
-        _column(str(name)): column.to_numpy(str if column.dtype == object else None)
+def _data_groups(likelihood: Likelihood, table: Table, design: Design) -> dict[str, xr.Dataset]:
+    """What was measured, in the unit of the model, and every column of the table: those of text are coordinates."""
+    row, at = likelihood.row, {likelihood.row: table.labels}
+    observed = of_rows(table, likelihood.outcomes(likelihood.measured(design)))
+    columns = {
+        _column(str(name)): (row, column.to_numpy(None if is_numeric_dtype(column) else str))
         for name, column in table.frame.items()
     }
-    return {"observed_data": observed, "constant_data": constant}
+    constant = xr.Dataset(columns, at)
+    return {
+        "observed_data": xr.Dataset({name: (row, value) for name, value in observed.items()}, at),
+        "constant_data": constant.set_coords([name for name, v in constant.items() if v.dtype.kind == "U"]),
+    }
 
 
-def _build(groups: dict[str, Any], likelihood: Likelihood, table: Table, design: Design) -> xr.DataTree:
-    row = likelihood.row
-    by_row = (*likelihood.measured(design), likelihood.density, *groups.get("constant_data", {}))
-    dims = infer_dims(likelihood.model, (design,), {}) | {name: [row] for name in by_row}
-    labels: dict[str, Any] = {
-        row: list(table.labels),
+def _labels(likelihood: Likelihood, table: Table, design: Design) -> dict[str, Any]:
+    """Labels along every dim but chain and draw."""
+    return {
+        likelihood.row: table.labels,
         "cell": likelihood.cell_labels(table, design),
         "task": list(table.tasks),
-    }
-    return from_dict(groups, coords=labels, dims=dims)
-
-
-def _flat(sites: Draws) -> dict[str, np.ndarray]:
-    return {name: value.reshape(-1, *value.shape[2:]) for name, value in sites.items()}
-
-
-def _by_chain(sites: Mapping[str, Any], chains: int) -> dict[str, np.ndarray]:
-    return {name: np.asarray(value).reshape(chains, -1, *value.shape[1:]) for name, value in sites.items()}
+    } | {f"{name}_level": row_labels(rows, [name]) for name, rows in likelihood.levels(table).items()}

@@ -11,6 +11,8 @@ import jax
 import numpy as np
 import pandas as pd
 
+from hyperlaw.display import Shown, View, as_text
+from hyperlaw.models.equation import fields, symbolic
 from hyperlaw.models.parameter import Parameter, check_replacements, parameter_table, replaced
 from hyperlaw.models.prior import Prior, to_json
 
@@ -21,8 +23,8 @@ Values: TypeAlias = Mapping[str, Numbers]
 RESERVED = frozenset({"alpha", "model", "sample", "column", "ci_bound", "chain", "draw", "task", "cell", "run", "row"})
 
 
-@dataclass(frozen=True)
-class Law(ABC):
+@dataclass(frozen=True, repr=False)
+class Law(Shown, ABC):
     """A scaling law: parameters with priors, and how they say what is measured.
 
     A law of your own is a subclass of `OptimumLaw` (best learning rate, batch size, or both) or `ValueLaw` (one
@@ -135,6 +137,26 @@ class Law(ABC):
         """The law's own parameters, one row each: meaning, unit, prior, why, pooled over."""
         return parameter_table(self.parameter_list)
 
+    def view(self) -> View:
+        """What is shown of it."""
+        table = self.parameters
+        needs = [*self.covariates, *(["batch_size"] if self.needs_batch_size else [])]
+        return View(
+            f"{self.title}: {says(type(self))}",
+            facts={"predicts": ", ".join(self.predicts), "fitted to": ", ".join(self.tables)}
+            | ({"needs": ", ".join(needs)} if needs else {}),
+            sections={"Equation": "\n".join(map(symbolic, self.equation()))} if self.equation() else {},
+            tables={"Parameters": table[["meaning", "unit", "prior"]]},
+            folded={"Why these priors": table[["why", "pooled over"]]},
+        )
+
+    def __repr__(self) -> str:
+        given = {"priors": self.priors, "pooling": self.pooling, "over": self.over}
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in given.items() if value)})"
+
+    def __str__(self) -> str:
+        return as_text(self.view())
+
     def with_priors(self, priors: Mapping[str, Prior]) -> Self:
         """The same law with further priors replaced; errors as for the class."""
         return replace(self, priors={**self.priors, **priors})
@@ -159,6 +181,14 @@ class Law(ABC):
         log_batch_size
             Natural log of the batch size where one is given, in data points.
         """
+
+    def equation(self) -> tuple[str, ...]:
+        """The law's equation as a template, for `fit.equation()`: one line a quantity, none where it states none.
+
+        Fields in braces are its parameters and the pivots of its covariates, as in
+        `("B* = {log_batch_size:exp} · (D / {data})^{exponent_data}",)`; `hyperlaw.models.equation` has the rules.
+        """
+        return ()
 
     def log_critical_batch(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the critical batch size, for laws that have one; arguments as `log_value`."""
@@ -189,7 +219,7 @@ class Law(ABC):
         return replace(self, priors={}) if self.priors else self
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OptimumLaw(Law):
     """A law of the best learning rate, batch size, or both: fitted to runs, or to the optimum of each cell.
 
@@ -214,12 +244,17 @@ class OptimumLaw(Law):
         return self.log_learning_rate(p, x, log_batch_size)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ValueLaw(Law):
     """A law of one measured quantity, such as the steps to a target loss or the data to a performance."""
 
 
 LAWS: dict[str, type[Law]] = {}
+
+
+def says(law: type[Law]) -> str:
+    """First line of a law's docstring."""
+    return (law.__doc__ or "").strip().partition("\n")[0]
 
 
 def as_law(law: object) -> Law:
@@ -286,6 +321,12 @@ def _check_functions(law: type[Law]) -> None:
     if law.__abstractmethods__:
         raise ValueError(f"{law.__name__} does not define {', '.join(sorted(law.__abstractmethods__))}.")
     one, number = law(), jax.ShapeDtypeStruct((), np.float32)
+    known = {*(q.name for q in law.own_parameters), *one.logged, *law.linear, *(f"{name}_unit" for name in law.linear)}
+    if unknown := [name for name in fields(one.equation()) if name not in known]:
+        raise ValueError(
+            f"{law.__name__}: its equation names {', '.join(unknown)}, which is neither among its own_parameters nor a "
+            f"pivot. Its fields can be: {', '.join(sorted(known))}."
+        )
     p = {q.name: number for q in law.own_parameters}
     x = dict.fromkeys(law.covariates, number)
     functions: dict[str, Callable] = {quantity: partial(one.log_value, quantity) for quantity in law.predicts}

@@ -3,7 +3,7 @@
 from arviz_plots import PlotCollection, combine_plots, plot_rank, plot_trace
 
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.plots.style import CHAINS
+from hyperlaw.plots.style import CHAINS, DPI, PAGE, SMALL, readable
 
 NARROWEST = 0.1
 
@@ -35,7 +35,7 @@ def sampling(fit: Posterior) -> PlotCollection:
         var_names=[parameter.name for parameter in parameters],
         plot_names=["rank", "trace"],
         backend="matplotlib",
-        figure_kwargs={"figsize": (10, 1.5 * len(parameters)), "layout": "constrained"},
+        figure_kwargs={"figsize": (PAGE, 1.5 * len(parameters)), "dpi": DPI, "layout": "constrained"},
     )
     ranks, traces = (
         [picture.viz["plot"][parameter.name].sel(column=column).item() for parameter in parameters]
@@ -45,6 +45,9 @@ def sampling(fit: Posterior) -> PlotCollection:
     for left, right, parameter in zip(ranks, traces, parameters, strict=True):
         left.set(ylim=(-widest, widest), ylabel="ECDF - uniform")
         right.set(xlabel="draw", ylabel=parameter.unit)
+        for ax in (left, right):
+            readable(ax)
+        left.yaxis.label.set_size(SMALL)  # no taller than its axes
         for text in list(left.texts):  # p-values, which ArviZ writes across the titles
             text.remove()
     return picture

@@ -9,12 +9,12 @@ from matplotlib.lines import Line2D
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.inference.cell_surface import CellSurface, cell_surface
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.plots.style import AXIS, GROUND, ORANGE, cell_name, log_ticks
+from hyperlaw.plots.style import AXIS, GROUND, LABEL, ORANGE, SMALL, cell_name, log_ticks, page
 
 DECADES = 3
 
 
-def surface(fit: Posterior, cell: int) -> Figure:
+def surface(fit: Posterior, *, cell: int) -> Figure:
     """Draw the posterior loss surface of a fitted cell over learning rate and batch size.
 
     Filled contours are the posterior median of the loss above the cell's lowest. Points are runs (mean over seeds) in
@@ -41,8 +41,8 @@ def surface(fit: Posterior, cell: int) -> Figure:
     found = cell_surface(fit, cell)
     steps = _steps(float(found.excess.max()))
     norm = LogNorm(steps[0], steps[-1])
-    figure = Figure(figsize=(10, 5), layout="constrained")
-    whole, close = figure.subplots(1, 2)
+    figure, axes = page(1, 2, height=3.9)
+    whole, close = axes[0]
     for ax in (whole, close):
         filled = ax.contourf(found.excess["learning_rate"], found.excess["batch_size"], found.excess, levels=steps,
                              extend="both", norm=norm, cmap=GROUND)  # fmt: skip
@@ -50,16 +50,16 @@ def surface(fit: Posterior, cell: int) -> Figure:
         _runs(ax, fit.runs.frame.query("cell == @cell"), found.lowest, norm)
         ax.set(xscale="log", yscale="log", xlabel=AXIS["learning_rate"], ylabel=AXIS["batch_size"])
     close.set(xlim=_around(found, "learning_rate"), ylim=_around(found, "batch_size"))
-    whole.set_title("all settings tried", fontsize=10)
-    close.set_title("around the best", fontsize=10)
+    whole.set_title("all settings tried", fontsize=LABEL)
+    close.set_title("around the best", fontsize=LABEL)
     for axis in (whole.xaxis, whole.yaxis, close.xaxis, close.yaxis):
         log_ticks(axis)
-    bar = figure.colorbar(
-        filled, ax=[whole, close], label=f"loss above the cell's lowest ({fit.runs.loss_unit}), median", format="%g"
-    )
+    bar = figure.colorbar(filled, ax=[whole, close], format="%g")
+    bar.set_label(f"loss above the cell's lowest ({fit.runs.loss_unit}), median", size=SMALL)
+    bar.ax.tick_params(labelsize=SMALL)
     bar.ax.minorticks_off()
-    figure.suptitle(cell_name(fit.runs, cell), fontsize=11)
-    figure.legend(handles=_handles(), loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    figure.suptitle(cell_name(fit.runs.cells, cell, fit.runs.scales), fontsize=LABEL)
+    figure.legend(handles=_handles(), loc="outside lower center", ncols=2, fontsize=SMALL, frameon=False)
     return figure
 
 

@@ -1,7 +1,6 @@
 """`crossing_times`: when the mean of several learning curves reaches a performance, and how sure that is."""
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 
 def crossing_times(
@@ -38,7 +37,7 @@ def crossing_times(
     seeds = len(values)
     drawn = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=bootstrap) / seeds
     means = np.vstack([values.mean(axis=0), drawn @ values])
-    first = np.array([np.searchsorted(isotonic_regression(mean).x, thresholds) for mean in means])
+    first = _first_at(means, thresholds)
     times = np.append(steps, np.inf)[first]
     crossing, draws = times[0], times[1:].T
     limit = steps[-1]
@@ -57,6 +56,16 @@ def crossing_times(
         "seeds": np.full(len(thresholds), seeds),
     }
     return columns, draws
+
+
+def _first_at(means: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """First step at which the isotonic regression of each curve is at a threshold or above, shape (curve, threshold).
+
+    The regression stays below a threshold exactly for as long as the sum of what is above it falls: the step is where
+    that sum is lowest, which needs no regression.
+    """
+    sums = np.pad(np.cumsum(means, axis=1), ((0, 0), (1, 0)))
+    return np.argmin(sums[:, None] - thresholds[:, None] * np.arange(sums.shape[1]), axis=2)
 
 
 def _on_one_grid(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

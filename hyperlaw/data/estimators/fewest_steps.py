@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.steps_to_loss import MIN_BATCHES, StepsToLoss
+from hyperlaw.quote import quote
 
 ENOUGH = 0.5  # of the seeds must reach the loss for a learning rate to count
 
@@ -22,7 +23,7 @@ def fewest_steps(
     """
     targets = _targets(losses)
     if not isinstance(bootstrap, int) or bootstrap < 2:
-        raise ValueError(f"bootstrap must be a whole number from 2 (100 is usual), received {bootstrap!r}.")
+        raise ValueError(f"bootstrap must be a whole number from 2 (100 is usual), received {quote(bootstrap)}.")
     place = ["task", *(name for name in ("params", "width") if name in scales)]
     frame = frame.assign(loss=lambda table: table["loss"].fillna(np.inf))
     _logged(frame, scales, place)
@@ -89,7 +90,7 @@ def _spread(draws: np.ndarray, seeds: int) -> float:
 def _targets(losses: Sequence[float]) -> np.ndarray:
     targets = np.unique(np.asarray(losses, float))
     if not 0 < len(targets) == np.size(losses) or not np.isfinite(targets).all():
-        raise ValueError(f"losses must be finite numbers, one or more, none repeated; received {losses!r}.")
+        raise ValueError(f"losses must be finite numbers, one or more, none repeated; received {quote(losses)}.")
     return targets
 
 

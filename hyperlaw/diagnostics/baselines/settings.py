@@ -115,10 +115,13 @@ def _process(runs: Runs) -> tuple[Any, np.ndarray]:
 def _line(optima: pd.DataFrame, runs: Runs, at: Mapping[str, float]) -> Setting | None:
     """Least squares of ln learning rate and ln batch size on the logs of the scales that vary.
 
-    Where parameters are given, width says the same again and is left out.
+    Where parameters are given, width says the same again and is left out. None where the target leaves out a scale that
+    varies, or the cells are too few.
     """
     scales = [name for name in runs.scales if not (name == "width" and "params" in runs.scales)]
     vary = [name for name in scales if optima[name].nunique() > 1]
+    if not set(vary) <= set(at):
+        return None
     matrix = np.column_stack([np.ones(len(optima)), np.log(optima[vary].to_numpy(float))])
     if np.linalg.matrix_rank(matrix) < matrix.shape[1]:
         return None
@@ -135,5 +138,7 @@ RECIPES: dict[str, Callable[[Runs, Mapping[str, float]], Setting | None]] = {
     "Step Law formula": step_law,
     "DeepSeek formula": deepseek,
 }
+# Those that are fitted to the runs, without anything to be installed.
+BY_HAND = ("reuse best", "argmin regression", "near-optimal regression", "quadratic regression")
 if find_spec("sklearn"):
     RECIPES["gaussian process"] = gaussian_process

@@ -4,6 +4,7 @@ import pandas as pd
 
 from hyperlaw.models.law import LAWS as LAWS
 from hyperlaw.models.law import register as register
+from hyperlaw.models.law import says
 from hyperlaw.models.laws.broken_power import BrokenPower as BrokenPower
 from hyperlaw.models.laws.by_optimizer import ByOptimizer as ByOptimizer
 from hyperlaw.models.laws.compute_law import ComputeLaw as ComputeLaw
@@ -30,7 +31,7 @@ def table() -> pd.DataFrame:
     rows = [
         {
             "law": name,
-            "says": (law.__doc__ or "").splitlines()[0] if law.__doc__ else "",
+            "says": says(law),
             "predicts": ", ".join(law.predicts),
             "fitted to": ", ".join(law.tables),
             "needs": ", ".join([*law.covariates, *(["batch_size"] if law.needs_batch_size else [])]),

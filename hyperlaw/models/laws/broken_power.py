@@ -48,6 +48,14 @@ class BrokenPower(OptimumLaw):
         LARGE_BATCH,
     )  # fmt: skip
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "B_noise = {log_noise_scale:exp}",
+            "eta* = {log_turn_rate:exp} · (2 / (1 + B_noise / B))^{ridge_small_batch} · "
+            "((1 + B / B_noise) / 2)^{ridge_large_batch}",
+        )
+
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
         v = log_batch_size - p["log_noise_scale"]

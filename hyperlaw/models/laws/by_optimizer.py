@@ -41,6 +41,16 @@ class ByOptimizer(OptimumLaw):
         ),
     )  # fmt: skip
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "B_noise = {log_noise_scale:exp}",
+            "eta_max = {log_peak_rate:exp}",
+            "x = B · {log_turn_ratio:exp} / B_noise",
+            "eta_sgd = eta_max / (1 + B_noise / B)",
+            "eta_adam = eta_max · {log_adam_ratio:exp} · 2 / (x^0.5 + (1 / x)^0.5)",
+        )
+
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
         above = log_batch_size - p["log_noise_scale"]

@@ -10,6 +10,7 @@ The learning rate over the batch size has the ridge of `StepLaw`.
 import jax
 import numpyro.distributions as dist
 
+from hyperlaw.models.equation import RIDGE
 from hyperlaw.models.law import Numbers, OptimumLaw, Values, register
 from hyperlaw.models.laws.broken_power import LARGE_BATCH, SMALL_BATCH, broken_power
 from hyperlaw.models.laws.step_law import BATCH_SIZE, LEARNING_RATE
@@ -35,6 +36,14 @@ class ComputeLaw(OptimumLaw):
         SMALL_BATCH,
         LARGE_BATCH,
     )  # fmt: skip
+
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "C = (N / {params}) · (D / {data})",
+            "B* = {log_batch_size:exp} · C^{exponent_compute}",
+            "eta* = {log_learning_rate:exp} · C^{rate_exponent_compute} · " + RIDGE,
+        )
 
     def log_batch_size(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the best batch size."""

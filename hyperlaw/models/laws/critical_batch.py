@@ -17,6 +17,7 @@ from typing import ClassVar
 import jax
 import numpyro.distributions as dist
 
+from hyperlaw.models.equation import SYMBOLS
 from hyperlaw.models.law import Values, register
 from hyperlaw.models.laws.steps_examples import CRITICAL_BATCH, KNEE, LEAST_STEPS, StepsExamples
 from hyperlaw.models.parameter import Parameter
@@ -31,6 +32,12 @@ class _OverScale(StepsExamples):
     """`StepsExamples` whose curves follow powers of one covariate; `sign` is -1 where both grow as it falls."""
 
     sign: ClassVar[int] = 1
+
+    def _growth(self, what: str) -> str:
+        """A power of the covariate, or of its inverse."""
+        (name,) = self.covariates
+        ratio = f"{{{name}}} / {SYMBOLS[name]}" if self.sign < 0 else f"{SYMBOLS[name]} / {{{name}}}"
+        return f" · ({ratio})^{{{what}_exponent_{name}}}"
 
     def log_critical_batch(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the critical batch size."""

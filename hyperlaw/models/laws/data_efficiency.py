@@ -65,6 +65,20 @@ class DataEfficiency(ValueLaw):
         EXPONENT,
     )  # fmt: skip
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "j = (J - {threshold}) / {threshold_unit}",
+            "b = {data_bend}",
+            "D_J = {log_data:exp} · exp({data_slope} · (exp(b · j) - 1) / b)",
+            "w = 1 / (1 + 1 / exp({logit_least_share} + j · {least_share_slope}))",
+            *self._saved(),
+            "D = D_J · (w + (1 - w) · saved)",
+        )
+
+    def _saved(self) -> tuple[str, ...]:
+        return ("saved = ({utd} / sigma)^{exponent_utd}",)
+
     def log_value(self, quantity: str, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the data to reach the performance."""
         logit = self._logit_least(p, x)
@@ -108,6 +122,12 @@ class DataEfficiencyBySize(DataEfficiency):
             dist.Normal(0.0, 1.0), "published either way", group_sd=0.4,
         ),
     )  # fmt: skip
+
+    def _saved(self) -> tuple[str, ...]:
+        return (
+            "m = 1 / (1 + 1 / exp({logit_update_share}))",
+            "saved = m · ({utd} / sigma)^{exponent_utd} + (1 - m) · ({params} / N)^{exponent_params}",
+        )
 
     def shifts(self, p: Values) -> dict[str, jax.Array]:
         """The same, of what updates and of what parameters can save."""

@@ -30,6 +30,13 @@ class LossImprovement(ValueLaw):
         NOISE_SCALE,
     )  # fmt: skip
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "B_noise = {log_noise_scale:exp}",
+            "improvement = {log_largest_improvement:exp} / (1 + B_noise / B)",
+        )
+
     def log_value(self, quantity: str, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the improvement, nats."""
         return p["log_largest_improvement"] - jax.nn.softplus(p["log_noise_scale"] - log_batch_size)

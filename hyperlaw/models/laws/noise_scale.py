@@ -33,6 +33,13 @@ class NoiseScale(OptimumLaw):
     needs_batch_size = True
     own_parameters = (PEAK_RATE, NOISE_SCALE)
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "B_noise = {log_noise_scale:exp}",
+            "eta* = {log_peak_rate:exp} / (1 + B_noise / B)",
+        )
+
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
         return p["log_peak_rate"] - jax.nn.softplus(p["log_noise_scale"] - log_batch_size)

@@ -9,6 +9,7 @@ DMC.
 import jax
 import numpyro.distributions as dist
 
+from hyperlaw.models.equation import power
 from hyperlaw.models.law import Numbers, ValueLaw, Values, register
 from hyperlaw.models.parameter import Parameter
 from hyperlaw.models.prior import AtGridCentre
@@ -31,6 +32,10 @@ class OptimalUTD(ValueLaw):
             "published 0.62 and -0.74 (2502.04327): its sign is open", group_sd=0.3, informed_by=("budget",),
         ),
     )  # fmt: skip
+
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return ("sigma* = {log_utd:exp}" + power("budget", "exponent_budget"),)
 
     def log_value(self, quantity: str, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best updates-to-data ratio."""

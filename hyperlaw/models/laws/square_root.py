@@ -34,6 +34,10 @@ class SquareRoot(OptimumLaw):
         MIDDLE,
     )  # fmt: skip
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return ("eta* = {log_learning_rate:exp} · (B / {log_middle_batch:exp})^0.5",)
+
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
         return p["log_learning_rate"] + 0.5 * (log_batch_size - p["log_middle_batch"])

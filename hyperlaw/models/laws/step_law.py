@@ -13,6 +13,7 @@ below the best batch size and slope h far above it.
 import jax
 import numpyro.distributions as dist
 
+from hyperlaw.models.equation import RIDGE, power
 from hyperlaw.models.law import Numbers, OptimumLaw, Values, register
 from hyperlaw.models.laws.broken_power import LARGE_BATCH, SMALL_BATCH, broken_power
 from hyperlaw.models.parameter import Parameter
@@ -72,6 +73,12 @@ class StepLaw(OptimumLaw):
             informed_by=("width",),
         ),
     )  # fmt: skip
+
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        batch = "".join(power(name, f"exponent_{name}") for name in self.covariates)
+        rate = "".join(power(name, f"rate_exponent_{name}") for name in self.covariates)
+        return "B* = {log_batch_size:exp}" + batch, "eta* = {log_learning_rate:exp}" + rate + f" · {RIDGE}"
 
     def log_batch_size(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the best batch size."""

@@ -45,6 +45,19 @@ class StepsExamples(ValueLaw):
     has_critical_batch = True
     own_parameters: ClassVar[tuple[Parameter, ...]] = (LEAST_STEPS, CRITICAL_BATCH, KNEE)
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "S_min = {log_least_steps:exp}" + self._growth("steps"),
+            "B_crit = {log_critical_batch:exp}" + self._growth("critical"),
+            "k = {knee}",
+            "S = S_min · (1 + (B_crit / B)^k)^(1 / k)",
+        )
+
+    def _growth(self, what: str) -> str:
+        """What follows in the template of the fewest steps or the critical batch size: nothing here."""
+        return ""
+
     def log_critical_batch(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the critical batch size."""
         return p["log_critical_batch"]

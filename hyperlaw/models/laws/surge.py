@@ -27,6 +27,13 @@ class Surge(OptimumLaw):
     needs_batch_size = True
     own_parameters = (PEAK_RATE, NOISE_SCALE)
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "B_noise = {log_noise_scale:exp}",
+            "eta* = {log_peak_rate:exp} · 2 / ((B / B_noise)^0.5 + (B_noise / B)^0.5)",
+        )
+
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
         return p["log_peak_rate"] - log_cosh(0.5 * (log_batch_size - p["log_noise_scale"]))

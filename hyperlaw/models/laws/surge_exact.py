@@ -34,6 +34,15 @@ class SurgeExact(OptimumLaw):
         ),
     )  # fmt: skip
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "B_noise = {log_noise_scale:exp}",
+            "gamma = {log_gamma:exp}",
+            "f = erf(0.886227 · (gamma · B / B_noise)^0.5)",
+            "eta* = {log_peak_rate:exp} · 2 / (f / gamma^0.5 + gamma^0.5 / f)",
+        )
+
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
         half = 0.5 * (p["log_gamma"] + log_batch_size - p["log_noise_scale"])

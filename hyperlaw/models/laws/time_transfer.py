@@ -11,6 +11,7 @@ sqrt(B) T^(rho - kappa/2), T^rho and T^(rho + kappa/2) / sqrt(B): three regimes 
 import jax
 import numpyro.distributions as dist
 
+from hyperlaw.models.equation import power
 from hyperlaw.models.law import Numbers, OptimumLaw, Values, register
 from hyperlaw.models.laws.step_law import BATCH_SIZE, EXPONENT_DATA
 from hyperlaw.models.laws.surge import log_cosh
@@ -58,6 +59,16 @@ class TimeTransfer(OptimumLaw):
             "as with parameters, which grow as its square", group_sd=0.2, informed_by=("width",),
         ),
     )  # fmt: skip
+
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        peak = "".join(power(name, f"rate_exponent_{name}") for name in self.covariates)
+        return (
+            "B_0 = {log_batch_size:exp}",
+            "B* = B_0" + power("data", "exponent_data"),
+            "B_crit = B_0 · {log_critical_ratio:exp}" + power("data", "critical_exponent_data"),
+            "eta* = {log_peak_rate:exp}" + peak + " · 2 / ((B / B_crit)^0.5 + (B_crit / B)^0.5)",
+        )
 
     def log_batch_size(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the best batch size."""

@@ -15,6 +15,7 @@ from typing import ClassVar
 import jax
 import numpyro.distributions as dist
 
+from hyperlaw.models.equation import power
 from hyperlaw.models.law import Numbers, OptimumLaw, Values, register
 from hyperlaw.models.parameter import Parameter
 from hyperlaw.models.prior import AtGridCentre
@@ -45,6 +46,13 @@ class UTDHyperparameters(OptimumLaw):
     covariates: ClassVar[tuple[str, ...]] = ("utd",)
     own_parameters: ClassVar[tuple[Parameter, ...]] = (BATCH_SIZE, BATCH_EXPONENT, LEARNING_RATE, RATE_EXPONENT)
 
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        return (
+            "B* = {log_batch_size:exp}" + power("utd", "exponent_utd"),
+            "eta* = {log_learning_rate:exp}" + power("utd", "rate_exponent_utd"),
+        )
+
     def log_batch_size(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the best batch size."""
         return p["log_batch_size"] + p["exponent_utd"] * x["utd"]
@@ -70,6 +78,12 @@ class UTDHyperparametersBySize(UTDHyperparameters):
             dist.Normal(0.0, 2.0), "published from within the sweep to 200 times beyond it (2508.14881)",
         ),
     )  # fmt: skip
+
+    def equation(self) -> tuple[str, ...]:
+        """What it says, as a template."""
+        batch, rate = super().equation()
+        growth = " · (1 + (N_half / {params})^b) / (1 + (N_half / N)^b)"
+        return "N_half = {params} · {log_half_params:exp}", "b = {exponent_params}", batch + growth, rate
 
     def log_batch_size(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the best batch size."""

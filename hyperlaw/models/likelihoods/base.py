@@ -1,7 +1,7 @@
 """`Likelihood`: how the rows of one kind of table scatter around a law. Law and likelihood together are the model."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
 from typing import Any, ClassVar, Protocol, Self, TypeAlias
@@ -85,8 +85,8 @@ class Likelihood[T: Table, D: Design](ABC):
     ----------
     kinds
         Kinds of table that it is for.
-    row, density
-        Name of a row's dimension, and of the variable in the group `log_likelihood`.
+    row
+        Name of a row's dimension.
     prices_settings
         Whether it knows what any learning rate and batch size would cost, so that one can be chosen.
     """
@@ -97,7 +97,6 @@ class Likelihood[T: Table, D: Design](ABC):
 
     kinds: ClassVar[tuple[str, ...]]
     row: ClassVar[str] = "row"
-    density: ClassVar[str] = "value"
     prices_settings: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
@@ -144,6 +143,15 @@ class Likelihood[T: Table, D: Design](ABC):
         """Sites that scale deviations: the sampler holds them while it looks for the mode, where they would vanish."""
         own = {p.name for p in self.parameter_list if p.is_scale}
         return frozenset(own | {f"{n}{of}" for n in own for of in ("_task", "_task_sd")} | self._group_sds)
+
+    def prior_sites(self, design: D) -> tuple[str, ...]:
+        """Sites that have priors: the parameters, and with several tasks the standard deviations between them.
+
+        What ties cells and tasks to them is the law's own model of how they differ, and no prior.
+        """
+        several = len(design.tasks) > 1
+        pooled = [p for p in self.parameter_list if several and p.group_sd is not None and p.name not in self.separate]
+        return (*(p.name for p in self.parameter_list), *(f"{p.name}_task_sd" for p in pooled))
 
     @property
     def levelled(self) -> tuple[str, ...]:
@@ -254,9 +262,13 @@ class Likelihood[T: Table, D: Design](ABC):
         """The design from which what is measured can be drawn and measured anew."""
         return design
 
-    def observed(self, design: D) -> Arrays:
-        """What was measured, for the group `observed_data`: missing where nothing was."""
-        return self.measured(design)
+    def outcomes(self, values: Arrays) -> Arrays:
+        """Outcome of every row, from values of what is measured, drawn or observed: NaN where there is none."""
+        return values
+
+    def outcome_densities(self, densities: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Log densities of the outcomes, from those of what is measured."""
+        return densities
 
     @abstractmethod
     def with_measured(self, design: D, values: Arrays) -> D:
@@ -271,8 +283,8 @@ class Likelihood[T: Table, D: Design](ABC):
         """Prior predictive draws, shape (chain, draw, row), summarised beside what was measured."""
 
     @abstractmethod
-    def cell_labels(self, table: T, design: D) -> list[str] | list[int]:
-        """A label for each cell of the model; empty where there are none."""
+    def cell_labels(self, table: T, design: D) -> list[str]:
+        """A label for each cell of the model."""
 
     def given_batch_sizes(self, table: T, rows: pd.DataFrame) -> Arrays:
         """Parameters of rows that hold a batch size which the table gives instead of trying several: none here."""
@@ -328,6 +340,17 @@ class Likelihood[T: Table, D: Design](ABC):
             low, high = float(rows[name].min()), float(rows[name].max())
             at |= {name: (low + high) / 2, f"{name}_unit": max((high - low) / 2, 1e-9)}
         return at
+
+
+def row_labels(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """A label for each row: its task, where there are several, and its scales `names`. Unlike rows differ in it."""
+    tasks, rows = [f"{task}, " if frame["task"].nunique() > 1 else "" for task in frame["task"]], frame[[*names]]
+    for digits in (3, 6, 17):
+        scales = [[f"{name} {row[name]:.{digits}g}" for name in names] for _, row in rows.iterrows()]
+        labels = [task + ", ".join(words) for task, words in zip(tasks, scales, strict=True)]
+        if len(set(labels)) == len(labels):
+            break
+    return labels
 
 
 def filled(values: np.ndarray, fill: float = 0.0) -> np.ndarray:

@@ -18,10 +18,10 @@ import xarray as xr
 
 from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
-from hyperlaw.intervals import interval_columns
+from hyperlaw.intervals import interval_columns, present
 from hyperlaw.models.identifiability import lacks, several_cells
 from hyperlaw.models.law import Numbers, OptimumLaw, Values
-from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
+from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled, row_labels
 from hyperlaw.models.likelihoods.cell_deviations import sample_cells
 from hyperlaw.models.likelihoods.deviations import drift, half_centred, level_of
 from hyperlaw.models.likelihoods.run_readings import RunReadings
@@ -111,7 +111,6 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
 
     kinds = ("runs",)
     row = "run"
-    density = "loss"
     prices_settings = True
 
     @property
@@ -247,10 +246,13 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         """Loss (0 where diverged), read at the edge, and divergence of every run."""
         return {"loss": design.loss, "diverged": design.diverged}
 
-    def observed(self, design: SurfaceDesign) -> Arrays:
-        """Loss, read at the edge and missing where the run diverged, and divergence of every run."""
-        lost = design.diverged == 1
-        return {"loss": np.where(lost, np.nan, design.loss), "diverged": lost.astype(int)}
+    def outcomes(self, values: Arrays) -> Arrays:
+        """Loss of every run, read at the edge, and missing where the run diverged."""
+        return {"loss": np.where(values["diverged"] == 1, np.nan, values["loss"])}
+
+    def outcome_densities(self, densities: dict[str, jax.Array]) -> dict[str, jax.Array]:
+        """Log density of a run: of its divergence and, where it did not diverge, of its loss."""
+        return {"loss": densities["diverged"] + densities["loss"]}
 
     def to_simulate(self, design: SurfaceDesign) -> SurfaceDesign:
         """The design without edges: what is drawn from it is a loss, not a reading."""
@@ -277,18 +279,14 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
             seen = frame.loc[inside, "loss"]
             rows.append(
                 {name: cell[name] for name in ("task", *table.scales)}
-                | interval_columns(loss[..., inside], (0, 1, 2), prefix="prior_")
+                | interval_columns(present(loss[..., inside]), 0, prefix="prior_")
                 | {"lowest_seen": seen.min(), "highest_seen": seen.max()}
             )
         return pd.DataFrame(rows)
 
     def cell_labels(self, table: Runs, design: SurfaceDesign) -> list[str]:
         """Task, where there are several, and scales of each cell."""
-        several = len(table.tasks) > 1
-        return [
-            ", ".join(([str(row["task"])] if several else []) + [f"{name} {row[name]:.3g}" for name in table.scales])
-            for _, row in table.cells.iterrows()
-        ]
+        return row_labels(table.cells, table.scales)
 
     def needs_at(self, table: Runs) -> tuple[str, ...]:
         """The law's covariates; where each cell tried a single batch size, and not all the same, that of the target."""

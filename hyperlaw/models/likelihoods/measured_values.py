@@ -29,7 +29,7 @@ from hyperlaw.data.table import Table
 from hyperlaw.intervals import interval_columns
 from hyperlaw.models.identifiability import lacks
 from hyperlaw.models.law import Numbers, Values
-from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled
+from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled, row_labels
 from hyperlaw.models.likelihoods.censored_student_t import CensoredStudentT, standard_noise
 from hyperlaw.models.likelihoods.deviations import (
     LEVEL_SD,
@@ -284,9 +284,10 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
             tables.append(rows)
         return pd.concat(tables, ignore_index=True)
 
-    def cell_labels(self, table: Table, design: ValuesDesign) -> list[int]:
-        """0, 1, ... in the order of task and covariates."""
-        return list(range(len(design.cells)))
+    def cell_labels(self, table: Table, design: ValuesDesign) -> list[str]:
+        """Task, where there are several, and covariates of each cell, in their order."""
+        names = list(self.law.logged)
+        return row_labels(table.frame[["task", *names]].drop_duplicates().sort_values(["task", *names]), names)
 
     def draw_cell(self, p: Draws, x: Values, rng: np.random.Generator, cells: np.ndarray) -> Arrays:
         """Parameters of new cells: those of the law, and no deviation of their own."""
