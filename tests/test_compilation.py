@@ -53,7 +53,7 @@ def test_programs_are_kept_and_a_half_written_one_is_warned_of(process, tmp_path
     assert programs
     before = [path.stat().st_mtime_ns for path in programs]
     assert process()[0] == "[]"
-    assert [path.stat().st_mtime_ns for path in kept(tmp_path)] == before  # read, not written again
+    assert set(before) <= {path.stat().st_mtime_ns for path in kept(tmp_path)}  # read, not written again
     for path in programs:
         path.write_bytes(path.read_bytes()[:100])
     assert "Error reading persistent compilation cache entry" in process()[0]

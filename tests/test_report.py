@@ -404,10 +404,16 @@ def test_keys_move_the_sliders(browser, pages):
     assert browser.switch_to.active_element.get_attribute("id") == "limit"
 
 
+def read_aloud(browser):
+    """What a screen reader reads: nothing until Chromium has made it, some time after the page."""
+    nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    return nodes if any(not n["ignored"] and n["role"]["value"] == "heading" for n in nodes) else None
+
+
 @pytest.mark.parametrize("name", ["choice", "frontier"])
 def test_every_control_and_picture_has_a_name(browser, pages, name):
     look(browser, pages[name])
-    nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    nodes = WebDriverWait(browser, 30).until(read_aloud)
     roles = {"slider", "combobox", "button", "image", "img", "region", "table", "heading", "DisclosureTriangle"}
     named = [(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n["ignored"]]
     asked = [(role, words) for role, words in named if role in roles]
