@@ -15,6 +15,7 @@ from made_fit import REASON, made_fit
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 from test_frontier import known
 from typer.testing import CliRunner
 
