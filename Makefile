@@ -7,8 +7,8 @@ READY := .venv/.ready
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/build/jax-cache
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 
-.PHONY: demo docs figures test test-slow test-all lint types sweep sweep-optimizers digits value-rl
-.PHONY: fuzz notebooks bench many backtest calibrate clean-sweeps atlas laws closed-loop
+.PHONY: demo docs figures test test-slow test-all test-least lint types sweep sweep-optimizers digits digits-noise value-rl
+.PHONY: fuzz notebooks bench growth many backtest calibrate clean-sweeps atlas laws closed-loop
 
 demo: $(READY)
 	$(BIN)/hyperlaw demo
@@ -24,6 +24,18 @@ test-slow: $(READY)
 	$(TEST) -m slow
 
 test-all: test test-slow
+
+# The fast tests of the core with the least versions of what it needs, in an environment of their own: twenty minutes. What
+# needs an extra, the notebooks and the documents are left out; what old libraries warn of is no error here.
+LEAST := build/least
+APART := docs|notebooks|source_|experiments|package|classify|closed_loop|published|real_tables|parts|many_machines|value_rl
+test-least: $(READY)
+	$(PYTHON) -m venv $(LEAST)
+	$(BIN)/python tests/least_versions.py > $(LEAST)/versions.txt
+	$(LEAST)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(LEAST)/versions.txt . \
+		pytest pytest-xdist hypothesis scikit-learn selenium
+	XLA_FLAGS=--xla_backend_optimization_level=1 $(LEAST)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder -W default \
+		-m "not slow" $$(ls tests/test_*.py | grep -vE '$(APART)')
 
 # 10,000 honest and hostile tables through every reader: three minutes.
 fuzz: $(READY)
@@ -58,6 +70,11 @@ bench: $(READY)
 # Throughput of many fits, into docs/evidence/speed.md: ten minutes, on a machine that does nothing else.
 many: $(READY)
 	$(BIN)/python benchmarks/many.py
+
+# Time and memory as tables and decisions grow, into docs/evidence/growth.md: ten minutes, on a machine that does
+# nothing else; stopped, it goes on.
+growth: $(READY)
+	$(BIN)/python benchmarks/growth.py
 
 # Regret and coverage at withheld scales, into docs/evidence/backtest.md: about an hour on two cores.
 backtest: $(READY)
@@ -94,6 +111,11 @@ sweep sweep-optimizers: $(READY)
 digits: $(READY)
 	$(BIN)/python -m experiments.classify.sweep
 	$(BIN)/python -m experiments.classify.sweep --collect hyperlaw/data/sweeps/digits.parquet
+
+# Squared norms of gradients along its training: a minute on one core.
+digits-noise: $(READY)
+	$(BIN)/python -m experiments.classify.noise
+	$(BIN)/python -m experiments.classify.noise --collect hyperlaw/data/sweeps/digits_noise.parquet
 
 # The shipped reinforcement-learning sweep, gone on with from the shipped file: about an hour on one core for one made
 # from nothing (`python -m experiments.value_rl.sweep`, without --unpack).

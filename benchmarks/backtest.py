@@ -48,6 +48,11 @@ class Block:
     sparse: bool = False
 
 
+def _between(low: float, high: float) -> Rows:
+    """The rows of models of more than `low` and at most `high` parameters."""
+    return lambda frame: frame["params"].between(low, high)
+
+
 BLOCKS = (
     Block(
         "lm_adam-20", "`lm_adam`, up to 2^20 bytes for 2^21 and 2^22: twice and 4 times the data", "lm_adam",
@@ -73,6 +78,10 @@ BLOCKS = (
           sparse=True),
     Block("sizes-429", "published sweep of five sizes, 429M withheld", "sizes", lambda f: f["params"] > 4e8),
     Block("sizes-268", "published sweep of five sizes, 268M and 429M withheld", "sizes", lambda f: f["params"] > 2.6e8),
+    *(
+        Block(f"sizes-{name}", f"published sweep of five sizes, {name} withheld", "sizes", _between(low, high))
+        for name, low, high in (("60M", 0, 1e8), ("120M", 1e8, 2e8), ("215M", 2e8, 2.4e8), ("268M", 2.4e8, 4e8))
+    ),
     Block("sizes-data", "published sweep of five sizes, D above 15e9 withheld", "sizes", lambda f: f["data"] > 1.5e10),
     Block(
         "rate-size", "published sweep of the learning rate alone, the two largest sizes withheld", "rate only",

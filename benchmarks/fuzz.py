@@ -1,6 +1,7 @@
 """Thousands of honest and hostile tables through every reader: what was taken, what refused, and what went wrong.
 
-`make fuzz` runs 10,000. The generator and what must hold stand in `tests/hostile_tables.py`; the tests run a thousand.
+`make fuzz` runs 10,000. The generator and what must hold stand in `tests/hostile_tables.py`, and what is done to
+a table in `tests/hostile_changes.py`; the tests run a thousand.
 Ends with status 1 where anything went wrong, after one line for each kind of it.
 """
 
@@ -15,7 +16,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from hostile_tables import Case, cases, outcome
+from honest_tables import Case
+from hostile_tables import cases, outcome
 
 
 def main() -> int:

@@ -123,3 +123,9 @@ def optimizer_optima() -> hl.Optima:
     table = middle.optima(by_batch=True).as_tasks("data")
     optimizer = table.frame["task"].str.split(",").str[0]
     return hl.Optima.from_frame(table.frame.assign(optimizer=optimizer), estimated=table.estimated)
+
+
+def noise_windows() -> hl.NoiseMeasurements:
+    """Windows of the shipped digits_noise from where the noise scale grows: below 1.2 nats."""
+    table = hl.load_sweep("digits_noise")
+    return table.where(table.frame["loss"] < 1.2)

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 import hyperlaw as hl
 from hyperlaw.demo import LARGE
-from hyperlaw.plots.style import AXIS, BLUE, CHAINS, GREY, ORANGE, SEQUENTIAL, log_ticks, short
+from hyperlaw.display import short
+from hyperlaw.plots.style import AXIS, BLUE, CHAINS, GREY, ORANGE, SEQUENTIAL, log_ticks
 
 FOLDER = Path(__file__).parent / "figures"
 CELL = {"params": 98304, "data": 2**20}

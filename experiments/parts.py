@@ -6,7 +6,6 @@ taken from it again, so that a fresh clone goes on from what is shipped.
 
 import argparse
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,8 @@ from typing import Any, Protocol
 import jax
 import pandas as pd
 from rich.progress import track
+
+from hyperlaw.whole_file import write_whole
 
 
 class Group(Protocol):
@@ -47,13 +48,11 @@ def run[G: Group](
         for name, value in asdict(group).items():
             if name not in table:
                 table.insert(0, name, value)
-        half_written = target.with_suffix(".partial")
-        table.to_csv(half_written, index=False)
         spent = {"seconds": time.monotonic() - start, "core_seconds": time.process_time() - start_cpu}
         with open(parts / f"cost-{worker}.jsonl", "a") as costs:
             record = machine | asdict(group) | dict(facts) | {name: round(value, 1) for name, value in spent.items()}
             costs.write(json.dumps(record) + "\n")
-        os.replace(half_written, target)
+        write_whole(target, table.to_csv(index=False).encode())
 
 
 def collect(groups: Sequence[Group], parts: Path, target: Path, types: Mapping[str, str]) -> pd.DataFrame:
@@ -62,7 +61,7 @@ def collect(groups: Sequence[Group], parts: Path, target: Path, types: Mapping[s
     if not files:
         raise FileNotFoundError(f"no finished group under {parts}: run the sweep first")
     table = pd.concat([pd.read_csv(file) for file in files], ignore_index=True).astype(dict(types))
-    table.to_parquet(target, index=False, compression="zstd")
+    write_whole(target, table.to_parquet(index=False, compression="zstd"))
     return table
 
 
@@ -75,7 +74,7 @@ def unpack(groups: Sequence[Group], parts: Path, source: Path) -> int:
     for group in groups:
         rows = rows_of.get(tuple(asdict(group)[name] for name in names), table.iloc[:0])
         if len(rows) == group.rows and not (parts / group.file).exists():
-            rows.to_csv(parts / group.file, index=False)
+            write_whole(parts / group.file, rows.to_csv(index=False).encode())
             written += 1
     return written
 

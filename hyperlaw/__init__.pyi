@@ -1,6 +1,9 @@
 from . import plots as plots
 from .data.crossings import Crossings as Crossings
 from .data.curves import Curves as Curves
+from .data.estimators.noise_scale import NoiseEstimate as NoiseEstimate
+from .data.estimators.noise_scale import noise_scale as noise_scale
+from .data.noise_measurements import NoiseMeasurements as NoiseMeasurements
 from .data.optima import Optima as Optima
 from .data.runs import Runs as Runs
 from .data.steps_to_loss import StepsToLoss as StepsToLoss
@@ -17,11 +20,15 @@ from .decision.frontier import Frontier as Frontier
 from .decision.frontier import frontier as frontier
 from .decision.next_runs import NextRuns as NextRuns
 from .decision.next_runs import next_runs as next_runs
+from .decision.over_horizons import OverHorizons as OverHorizons
+from .decision.over_horizons import over_horizons as over_horizons
 from .decision.plan import Score as Score
 from .decision.schedule import Schedule as Schedule
 from .decision.schedule import schedule as schedule
 from .decision.trade_off import TradeOff as TradeOff
 from .decision.trade_off import trade_off as trade_off
+from .decision.transfer_rate import TransferredRate as TransferredRate
+from .decision.transfer_rate import transfer_rate as transfer_rate
 from .diagnostics.backtest import Backtest as Backtest
 from .diagnostics.backtest import backtest as backtest
 from .diagnostics.calibrate import Calibration as Calibration

@@ -15,6 +15,7 @@ from hyperlaw.diagnostics.ground_truth import ground_truth
 from hyperlaw.diagnostics.spec import Status
 from hyperlaw.fits import fit
 from hyperlaw.models import laws
+from hyperlaw.plots.style import save
 from hyperlaw.risk import CVaR
 
 SMALL = 2**20
@@ -77,7 +78,7 @@ def demo(folder: Path, seed: int, *, stderr: bool = False) -> Choice:
         f"loses {truth.regret_surface:.4f}."
     )
     fits[best].save(folder / "demo.nc")
-    choice.plot().savefig(folder / "demo.png", dpi=120)
+    save(choice.plot(), folder / "demo.png")
     console.print(f"Wrote {folder / 'demo.png'} and {folder / 'demo.nc'} (hl.load_fit reads it).")
     return choice
 

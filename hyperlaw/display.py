@@ -82,6 +82,22 @@ def figures(value: Any, digits: int = 4) -> str:
     return "" if value is None or value is pd.NA else str(value)
 
 
+def short(value: float) -> str:
+    """A number as people write scales: 0.003, 1024, 24.6k, 1.05M, 7B, 1.4T, 1e19."""
+    if value >= 0.9995e15:
+        return f"{value:.3g}".replace("e+", "e")
+    for unit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= max(0.9995 * unit, 1e4):
+            return f"{float(f'{value / unit:.3g}'):g}{suffix}"
+    return f"{value:.4g}"
+
+
+def ends(values: pd.Series) -> str:
+    """The ends of some values, as scales are written: "24.6k to 98.3k"; one number where they agree."""
+    least, largest = short(values.min()), short(values.max())
+    return least if least == largest else f"{least} to {largest}"
+
+
 def few(names: Sequence[str], most: int = 3) -> str:
     """The first of some names: "R-hat, largest; divergences; and 5 more"."""
     rest = [f"and {len(names) - most} more"] if len(names) > most else []

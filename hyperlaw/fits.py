@@ -78,9 +78,10 @@ class Fit(Posterior):
         Returns
         -------
         Checks
-            Printed, it begins with the verdict: "Trust it", "Look at 2 checks" or "Do not use this fit", then what
-            failed or is to be looked at, with what to do. `.ok` is False when a check failed, `.failed` names those,
-            and `.table` has all, one row a check: `check, value, threshold, status` (PASS, REVIEW, FAIL), `advice`.
+            Printed, it begins with the verdict ("Every check passes", "Look at 2 checks" or "Do not use this fit"),
+            then what failed or is to be looked at, with what to do. `.ok` is False when a check failed, `.failed` names
+            those, and `.table` has all: one row a check, with `check, value, threshold, status` (PASS, REVIEW, FAIL)
+            and `advice`.
             It is computed once, in a second or two.
         """
         return checked(self)
@@ -206,8 +207,8 @@ def fit(
         For instance `hl.laws.StepLaw()`, or its name; or a likelihood, as `hl.likelihood` makes it. Where the table
         lacks what a law is usually stated over, it is stated over what there is (`over` of `hl.Law`).
     table
-        The small runs (`Runs`), or `Optima`, `Crossings`, `StepsToLoss`: what the law is fitted to, see
-        `hl.laws.table()`.
+        The small runs (`Runs`), or `Optima`, `Crossings`, `StepsToLoss`, `NoiseMeasurements`: what the law is fitted
+        to, see `hl.laws.table()`.
     seed
         Determines every draw: equal seeds on one machine give equal results.
     priors
@@ -246,6 +247,9 @@ def fit(
 def load_fit(path: str | PathLike[str], *, laws: Sequence[type[Law]] = ()) -> Fit:
     """Read a fit that `fit.save` wrote.
 
+    A file by an unknown hand can be tried: nothing in it is run, and no other file is read. One that would unpack to
+    more than 20 times its size, and to more than 268 MB, is refused before any of it is.
+
     Parameters
     ----------
     path
@@ -258,8 +262,9 @@ def load_fit(path: str | PathLike[str], *, laws: Sequence[type[Law]] = ()) -> Fi
     FileNotFoundError
         When there is no such file.
     ValueError
-        When the file is not a hyperlaw fit or is damaged, was written in a later format, its law is unknown or had
-        other parameters when it was fitted, or its rows are not those it was fitted to.
+        When the file is not a hyperlaw fit or is damaged, points to other files or unpacks to more than is said above,
+        was written in a later format, its law is unknown or had other parameters when it was fitted, or its rows are
+        not those it was fitted to.
     """
     return _fit(load(path, laws))
 

@@ -21,6 +21,7 @@ from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
 from hyperlaw.models.prior import Prior
 from hyperlaw.progress import track
+from hyperlaw.quote import quote
 
 COLUMNS = {
     "rows": "Int64", "ok": bool, "r_hat": float, "ess": float, "divergences": "Int64", "draws": "Int64",
@@ -148,8 +149,8 @@ def _named(tables: Mapping[Any, Table] | Sequence[Table]) -> dict[Hashable, Tabl
     for name, table in named.items():
         if not isinstance(table, Table):
             raise TypeError(
-                f"tables[{name!r}] must be hl.Runs, hl.Optima, hl.Crossings or hl.StepsToLoss, received "
-                f"{type(table).__name__}. Make one with its from_frame."
+                f"tables[{quote(name)}] must be hl.Runs, hl.Optima, hl.Crossings, hl.StepsToLoss or "
+                f"hl.NoiseMeasurements, received {type(table).__name__}. Make one with its from_frame."
             )
     return named
 

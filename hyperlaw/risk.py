@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from hyperlaw.quote import one_line, quote
+
 
 class Risk(Protocol):
     """Anything that maps losses of shape (draw, candidate) to risks of shape (candidate,), lower being better."""
@@ -154,8 +156,8 @@ class Entropic:
     def __post_init__(self) -> None:
         if not (np.isfinite(self.a) and self.a > 0):
             raise ValueError(
-                f"Entropic(a) needs a finite and above zero, received {self.a!r}: of losses, where lower is better, a "
-                "negative a would seek risk. hl.Mean() is its limit at zero."
+                f"Entropic(a) needs a finite and above zero, received {quote(self.a)}: of losses, where lower is "
+                "better, a negative a would seek risk. hl.Mean() is its limit at zero."
             )
 
     def __call__(self, losses: np.ndarray) -> np.ndarray:
@@ -194,14 +196,20 @@ def as_risk(risk: Risk | str) -> Risk:
             if colon and name in WITH_LEVEL:
                 return WITH_LEVEL[name](float(level))
         except ValueError as error:
-            raise ValueError(f"risk {risk!r}: {error}") from None
+            raise ValueError(f"risk {quote(risk)}: {one_line(error, 200)}") from None
         raise ValueError(
-            f"{risk!r} is no risk; use mean, worst, cvar:0.9, quantile:0.9 or entropic:10, or a value such as "
+            f"{quote(risk)} is no risk; use mean, worst, cvar:0.9, quantile:0.9 or entropic:10, or a value such as "
             "hl.CVaR(0.9)."
         )
     if isinstance(risk, type) or not callable(risk):
-        raise TypeError(f"risk must be a value such as hl.Mean() or hl.CVaR(0.9), or its name; received {risk!r}.")
+        raise TypeError(f"risk must be a value such as hl.Mean() or hl.CVaR(0.9), or its name; received {quote(risk)}.")
     return risk
+
+
+def risk_name(risk: Risk) -> str:
+    """A risk as it is written: hl.CVaR(0.9) as Python does, a function of your own by its name."""
+    own = type(risk).__name__ if type(risk).__repr__ is object.__repr__ else risk
+    return one_line(getattr(risk, "__name__", own))
 
 
 def choose(risk: Risk, regret: np.ndarray) -> tuple[int, np.ndarray]:
@@ -225,17 +233,21 @@ def choose(risk: Risk, regret: np.ndarray) -> tuple[int, np.ndarray]:
     if risks.shape != (regret.shape[1],):
         raise ValueError(f"risk must return one number a candidate, {regret.shape[1]} in all; received {risks.shape}.")
     if np.isnan(risks).any():
-        raise ValueError(f"risk must return numbers; {risk} returned NaN for {int(np.isnan(risks).sum())} candidates.")
+        raise ValueError(
+            f"risk must return numbers; {risk_name(risk)} returned NaN for {int(np.isnan(risks).sum())} candidates."
+        )
     some = regret[:, :1].astype(float)
     before, after = (float(np.asarray(risk(losses))[0]) for losses in (some, some + 1.0))
     if after < before - 1e-6:
         raise ValueError(
-            f"risk must not fall when losses rise, for lower is better: with every loss 1 nat higher, {risk} went from "
-            f"{before:.4g} to {after:.4g}. Return a loss, not a gain: change its sign."
+            "risk must not fall when losses rise, for lower is better: with every loss 1 nat higher, "
+            f"{risk_name(risk)} went from {before:.4g} to {after:.4g}. Return a loss, not a gain: change its sign."
         )
     return int(np.argmin(risks)), risks
 
 
 def _check_level(name: str, q: float) -> None:
     if not 0 < q < 1:
-        raise ValueError(f"{name}(q) needs q strictly between 0 and 1, received {q!r}; 0.9 looks at the worst tenth.")
+        raise ValueError(
+            f"{name}(q) needs q strictly between 0 and 1, received {quote(q)}; 0.9 looks at the worst tenth."
+        )

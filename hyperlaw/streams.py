@@ -5,6 +5,8 @@ import zlib
 import jax
 import numpy as np
 
+from hyperlaw.quote import quote
+
 
 def check_seed(seed: object, needed_for: str = "") -> int:
     """The seed.
@@ -15,7 +17,7 @@ def check_seed(seed: object, needed_for: str = "") -> int:
         When it is no integer of 0 or more.
     """
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise TypeError(f"{needed_for}seed must be an integer of 0 or more, received {seed!r}.")
+        raise TypeError(f"{needed_for}seed must be an integer of 0 or more, received {quote(seed)}.")
     return seed
 
 

@@ -204,6 +204,7 @@ VALUE_TRUTH = {
     "ByOptimizer": TURN | {"log_adam_ratio": -2.0, "log_turn_ratio": 0.6},
     "LossImprovement": {"log_largest_improvement": np.log(0.02), "log_noise_scale": np.log(150.0)},
     "StepsExamples": STEPS,
+    "NoiseGrowth": {"log_noise_scale": np.log(1.2e3), "noise_exponent_loss": 1.5},
     "CriticalBatchLoss": STEPS | {"critical_exponent_loss": 5.0, "steps_exponent_loss": 2.0},
     "CriticalBatchData": STEPS | {"critical_exponent_data": 0.45, "steps_exponent_data": 0.6},
     "CriticalBatchParams": STEPS | {"critical_exponent_params": 0.45, "steps_exponent_params": 0.1},

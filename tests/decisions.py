@@ -41,6 +41,13 @@ def questions(fits: dict[str, hl.Fit]) -> dict:
             hl.next_runs, fits["StepLaw"], AT, candidates=runs, n=1, risk=hl.Mean(), seed=0, progress=False
         ),
         "schedule": partial(hl.schedule, fits["TimeTransfer"], AT, batch_size=2.0**15),
+        "over_horizons": partial(
+            hl.over_horizons,
+            fits["TimeTransfer"],
+            {"params": AT["params"]},
+            data=[1e9, 1e10],
+            batch_size=[2**14, 2**17],
+        ),
         "frontier": partial(hl.frontier, utd, performance=[0.5], cost=hl.Budget(delta=1e9), params=1e5),
         "trade_off": partial(
             hl.trade_off, fits["StepsExamples"], {"task": fits["StepsExamples"].table.tasks[0]}, risk=hl.Mean(), **price
@@ -49,5 +56,6 @@ def questions(fits: dict[str, hl.Fit]) -> dict:
 
 
 QUESTIONS = (
-    "decide", "decide, equal weights", "decide, weights in numbers", "next_runs", "schedule", "frontier", "trade_off",
+    "decide", "decide, equal weights", "decide, weights in numbers", "next_runs", "schedule",
+    "over_horizons", "frontier", "trade_off",
 )  # fmt: skip

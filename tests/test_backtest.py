@@ -123,7 +123,7 @@ def test_the_summary_averages_the_table(tested):
     assert summary["regret"] == pytest.approx(rows["regret"].mean())
     assert summary["regret_worst"] == pytest.approx(rows["regret"].max())
     assert summary["covered_loss"] == pytest.approx(rows["covered_loss"].astype(float).mean())
-    assert "withheld params 4e+06" in repr(tested)
+    assert "withheld params 4M" in repr(tested)
 
 
 def test_without_losses_to_compare_nothing_is_covered(fit):
@@ -246,6 +246,15 @@ def test_the_gaussian_process_finds_a_fitted_optimum():
     assert abs(np.log(setting["batch_size"] / batch)) < 0.5
 
 
+@pytest.mark.skipif("gaussian process" not in RECIPES, reason="scikit-learn is not installed")
+def test_the_gaussian_process_needs_what_varies_alone():
+    runs, process = exact_runs(), RECIPES["gaussian process"]
+    assert process(runs, {"params": 4e6}) is None
+    one_size = runs.where(runs.frame["params"] == runs.frame["params"].min())
+    at = {"data": 4e8}
+    assert process(one_size, at) == process(one_size, at | {"params": 1e9})
+
+
 def test_a_setting_is_scored_on_its_own():
     runs = exact_runs()
     cell = runs.frame[runs.frame["cell"] == 0]
@@ -257,8 +266,8 @@ def test_a_setting_is_scored_on_its_own():
 @pytest.mark.parametrize(
     ("hold_out", "words"),
     [
-        ("largest", "withheld params 4e+06"),
-        ("largest:2", "withheld params 2e+06, 4e+06"),
+        ("largest", "withheld params 4M"),
+        ("largest:2", "withheld params 2M, 4M"),
         (lambda frame: frame["data"] > 1e8, "withheld 105 rows by a function"),
         ([0, 3], "withheld cells 0, 3"),
     ],
@@ -267,8 +276,8 @@ def test_what_is_withheld(runs, hold_out, words):
     (out,), said = withheld(runs, hold_out, RUN_SCALES)
     assert said == words
     expected = {
-        "withheld params 4e+06": runs.frame["params"] == 4e6,
-        "withheld params 2e+06, 4e+06": runs.frame["params"] >= 2e6,
+        "withheld params 4M": runs.frame["params"] == 4e6,
+        "withheld params 2M, 4M": runs.frame["params"] >= 2e6,
         "withheld 105 rows by a function": runs.frame["data"] > 1e8,
         "withheld cells 0, 3": runs.frame["cell"].isin([0, 3]),
     }[words]
@@ -284,9 +293,9 @@ def test_each_task_is_withheld_in_turn(pooled):
 
 def test_largest_is_of_a_scale_with_three_values_before_one_with_two():
     runs = exact_runs()
-    assert withheld(runs, "largest", RUN_SCALES)[1] == "withheld data 1.6e+09"
+    assert withheld(runs, "largest", RUN_SCALES)[1] == "withheld data 1.6B"
     one = runs.where(runs.frame["data"] == 1e8)
-    assert withheld(one, "largest", RUN_SCALES)[1] == "withheld params 4e+06"
+    assert withheld(one, "largest", RUN_SCALES)[1] == "withheld params 4M"
 
 
 REFUSALS = {

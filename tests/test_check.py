@@ -235,7 +235,5 @@ def test_sharpness_reports_cost_and_exponents(rough):
 
 
 def test_values_are_not_drawn_of_runs(rough):
-    with pytest.raises(
-        TypeError, match=r"this needs a fit to Optima, Crossings or StepsToLoss, received one of StepLaw to Runs"
-    ):
+    with pytest.raises(TypeError, match="StepsToLoss or NoiseMeasurements, received one of StepLaw to Runs"):
         hl.plots.values(rough)

@@ -1,9 +1,11 @@
+from importlib.resources import as_file, files
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import hyperlaw as hl
-from experiments.classify import sweep
+from experiments.classify import noise, sweep
 from experiments.classify.digits import CLASSES, IMAGES, PIXELS, Digits
 from experiments.classify.train import OPTIMIZERS, UNTRAINED_LOSS, init, loss, train
 
@@ -109,3 +111,27 @@ def test_best_learning_rate_is_inside_the_grid():
     assert (steps["error"] > 0).all()
     at = runs.where(runs.frame["data"].isin([2**13, 2**14])).optima(by_batch=True)
     assert "0 one-sided" in repr(at)
+
+
+def test_noise_is_measured_at_the_weights_of_a_run(digits, monkeypatch):
+    """The shipped measurements are what the script makes, and the exact ones are what they are called."""
+    monkeypatch.setattr(noise, "HORIZONS", [256])
+    monkeypatch.setattr(noise, "SEEDS", [1])
+    again = noise.measurements(digits, noise.Group("adam", 32))
+    with as_file(files("hyperlaw.data.sweeps") / "digits_noise.parquet") as path:
+        shipped = pd.read_parquet(path)
+    assert shipped.columns.tolist() == again.columns.tolist()
+    there = shipped[(shipped["run"] == "adam 32, seed 1") & (shipped["data"] == 256)]
+    assert len(there) == len(again) == noise.REPEATS
+    for name in ("loss", "small", "big", "gradient", "trace", "trace_curvature"):
+        np.testing.assert_allclose(there[name], again[name], rtol=1e-2)
+    estimate = hl.noise_scale(again["small"], again["big"], small_batch=noise.SMALL, big_batch=noise.BIG)
+    exact = again["trace"].iloc[0] / again["gradient"].iloc[0]
+    assert abs(np.log(estimate.noise_scale / exact)) < 4 * estimate.error
+
+
+def test_shipped_noise_is_of_every_run():
+    table = hl.load_sweep("digits_noise")
+    runs = [f"{g.optimizer} {g.batch_size}, seed {seed}" for g in noise.groups() for seed in noise.SEEDS]
+    assert set(table.tasks) == set(runs)
+    assert len(table) == len(runs) * len(noise.HORIZONS)

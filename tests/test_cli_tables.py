@@ -176,6 +176,21 @@ def test_every_table(asked):
     fine(["fit", "steps.csv", *named, "--law", "StepsExamples", *OUT])
     assert asked["table"].kind == "steps_to_loss"
 
+    windows = pd.DataFrame({"B_simple": [64, 256, 1024], "sd": 0.2, "L": [3.0, 2.0, 1.0]})
+    windows.to_csv("windows.csv", index=False)
+    named = ["--kind", "noise-measurements", "--column", "noise_scale=B_simple", "--column", "error=sd", "--loss", "L"]
+    fine(["fit", "windows.csv", *named, "--law", "NoiseGrowth", *OUT])
+    assert asked["table"].frame["noise_scale"].tolist() == [64, 256, 1024]
+
+    norms = pd.DataFrame({"step": range(1, 33), "small": 5.0, "big": 1.0, "loss": np.linspace(3, 1, 32)})
+    norms["big"] += 0.1 * np.sin(norms["step"])
+    norms.to_csv("norms.csv", index=False)
+    named = ["--kind", "gradient-norms", "--column", "small_batch=16", "--column", "big_batch=256"]
+    fine(["fit", "norms.csv", *named, "--law", "NoiseGrowth", *OUT])
+    assert (asked["table"].kind, len(asked["table"])) == ("noise_measurements", 2)
+    fine(["fit", "norms.csv", *named, "--column", "window=8", "--law", "NoiseGrowth", *OUT])
+    assert len(asked["table"]) == 4
+
     fine(["fit", "sweep.csv", *COLUMNS, "--make", "optima-by-batch", *OUT])
     assert (asked["table"].kind, len(asked["table"])) == ("optima", 18)
 
@@ -224,13 +239,13 @@ def test_backtest(asked, monkeypatch):
     def backtest(laws, table, **more):
         given.update(more, laws=laws, table=table)
         rows = pd.DataFrame({"method": ["StepLaw"], "regret": [0.01], "crps": [np.nan]})
-        return hl.Backtest(rows, "withheld data 1.6e+09", rows.set_index("method"), rows.head(0))
+        return hl.Backtest(rows, "withheld data 1.6B", rows.set_index("method"), rows.head(0))
 
     monkeypatch.setattr(hl, "backtest", backtest)
     laws = ["--law", "steplaw", "--law", "TimeTransfer", "--hold-out", "largest:2", "--repeats", "2", "--sparse", "9"]
     said = run(app, ["backtest", "sweep.csv", *COLUMNS, *laws, "--out", "scores.csv"])
     assert said.exit_code == 0, said.output
-    assert "withheld data 1.6e+09" in said.stdout
+    assert "withheld data 1.6B" in said.stdout
     assert "crps" not in said.stdout  # empty columns are left out
     assert list(given["laws"]) == ["StepLaw", "TimeTransfer"]
     assert (given["hold_out"], given["repeats"], given["sparse"], given["seed"]) == ("largest:2", 2, 9, 0)

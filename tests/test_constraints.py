@@ -7,6 +7,7 @@ from made_fit import made_fit
 
 import hyperlaw as hl
 from hyperlaw.decision.constraints import Candidates, limits
+from hyperlaw.decision.explain import value_words
 from hyperlaw.decision.pricing import Prices
 
 RATES, BATCHES = np.array([1e-3, 2e-3, 4e-3]), np.array([64.0, 128.0, 256.0])
@@ -154,6 +155,16 @@ def test_steps_bound_the_batch_size_exactly(fit):
     assert len(choice.safe_set(0.05)) == len(choice.safe_set(0.05).merge(allowed))
 
 
+def test_a_bound_that_the_choice_just_meets_binds(fit, choice):
+    """Also where no candidate beyond it is better than the polished setting on it."""
+    batch = choice.setting["batch_size"]
+    just = hl.AtMost("batch_size", batch * 0.995)
+    held = hl.decide(fit, TARGET, risk=hl.CVaR(0.9), subject_to=[just])
+    assert held.setting["batch_size"] == pytest.approx(just.bound)
+    assert held.binding == [just]
+    assert "binds. " in held.explain()
+
+
 def test_a_bound_that_does_not_bind_changes_nothing(fit, choice):
     loose = hl.decide(fit, TARGET, risk=hl.CVaR(0.9), subject_to=[hl.AtMost("steps", 1e6)])
     assert loose.bounds == []
@@ -247,7 +258,7 @@ def test_a_batch_size_that_is_set_far_from_the_best_gets_its_own_learning_rate(f
         assert rate["lower"] < choice.setting["learning_rate"] < rate["upper"]
         assert rate["median"] < free.intervals.loc["learning_rate", "lower"]
         assert "learning_rate at its lowest candidate" not in choice.bounds
-        assert f"at a batch size of {choice.setting['batch_size']:.10g} lies between" in choice.explain()
+        assert f"at a batch size of {value_words(choice, 'batch_size')} lies between" in choice.explain()
         assert choice.table["allowed"].to_dict() == {
             "recommended": True, "runner_up": True, "reuse_best": False, "posterior_median": False,
         }  # fmt: skip

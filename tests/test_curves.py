@@ -58,7 +58,7 @@ def test_columns_of_other_names():
     ]  # fmt: skip
     assert curves.tasks == ("ant",)
     assert curves.scales == ("params", "utd")
-    assert curves.headline == "Curves: 400 points of 1 setting with 4 seeds, 1 task; params 1e+05 to 1e+05, utd 2 to 2"
+    assert curves.headline == "Curves: 400 points of 1 setting with 4 seeds, 1 task; params 100k, utd 2"
 
 
 def test_a_curve_without_noise_crosses_at_the_first_logged_step():
@@ -71,7 +71,7 @@ def test_a_curve_without_noise_crosses_at_the_first_logged_step():
     assert frame["start"].tolist() == [1000] * 3
     assert frame["limit"].tolist() == [1e5] * 3
     np.testing.assert_allclose(frame["error"], 1000 / frame["data"] / np.sqrt(12))
-    assert crossings.headline == "Crossings: 3 (0 never reached) of 3 thresholds, 1 task; utd 1 to 1"
+    assert crossings.headline == "Crossings: 3 (0 never reached) of 3 thresholds, 1 task; utd 1"
 
 
 def test_what_is_never_reached_is_censored_at_the_last_common_step():

@@ -16,7 +16,7 @@ from test_result_plots import a_backtest
 import hyperlaw as hl
 from hyperlaw.decision.pareto import Setting
 from hyperlaw.diagnostics.spec import NOTHING
-from hyperlaw.display import ROWS, View, as_html, as_text, few, figures
+from hyperlaw.display import ROWS, View, as_html, as_text, ends, few, figures, short
 from hyperlaw.models.law import LAWS
 
 VOID = {"meta", "img", "br"}
@@ -120,7 +120,8 @@ def checks(*status):
 
 
 def test_checks_begin_with_a_verdict():
-    assert repr(checks("PASS", "PASS")) == "Trust it: every check passes.\n2 of 2 checks pass; .table has all."
+    said = "Every check passes: nothing that they look at speaks against this fit."
+    assert repr(checks("PASS", "PASS")) == f"{said}\n2 of 2 checks pass; .table has all."
     text = repr(checks("PASS", "REVIEW", "PASS"))
     assert text.startswith("Look at 1 check before you rely on this fit; none failed.\n2 of 3 checks pass")
     assert text.endswith("\n\nREVIEW  check 1: 1 (must be >= 9)\n  Do 1.")
@@ -210,3 +211,17 @@ def test_figures(value):
 
 def test_figures_of_fewer_digits():
     assert [figures(value, 2) for value in (224.3, 0.0031, 131072.0, 9960.0)] == ["220", "0.0031", "1.3e5", "1e4"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3e-5, "3e-05"), (0.003, "0.003"), (1024, "1024"), (9999, "9999"), (24576, "24.6k"), (999_900, "1M"),
+     (2**20, "1.05M"), (7e9, "7B"), (1.4e12, "1.4T"), (1e5, "100k"), (1e19, "1e19")],
+)  # fmt: skip
+def test_short_numbers(value, text):
+    assert short(value) == text
+
+
+def test_ends_of_a_scale():
+    assert ends(pd.Series([98304, 24576])) == "24.6k to 98.3k"
+    assert ends(pd.Series([2.0, 2.0])) == "2"

@@ -21,6 +21,7 @@ from hyperlaw.models.law import LAWS
 STATED_OVER = [LAWS[name](over=over) for name in ("StepLaw", "TimeTransfer") for over in LAWS[name].alternatives]
 EVERY = [LAWS[name]() for name in LAWS] + STATED_OVER
 WRITTEN = {"learning_rate": "eta*", "batch_size": "B*", "steps": "S", "data": "D", "utd": "sigma*"}
+WRITTEN["noise_scale"] = "B_noise"
 KNOWN = {"rate_exponent_width": -0.4, "exponent_width": 0.1}
 
 

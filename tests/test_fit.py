@@ -6,7 +6,7 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 import xarray as xr
-from agreement import agree
+from agreement import agree, alike
 from agreement import recovered as near
 from conftest import CHECKED, TRUTH, grid, simulate
 from numpyro.infer import MCMC, NUTS
@@ -81,6 +81,20 @@ def test_same_seed_same_draws_and_provenance(small, fit, rough, capsys):
     assert attrs["seed"] == 6
     assert attrs["data"] == small.digest
     assert {"hyperlaw", "numpyro", "jax", "arviz", "numpy", "python"} <= set(json.loads(attrs["versions"]))
+
+
+@pytest.mark.slow
+def test_the_order_of_rows_changes_nothing_but_luck(small, fit):
+    """Of another seed too: chains that share their luck would agree to the digit, or not at all."""
+    shuffled = hl.Runs.from_frame(small.frame.drop(columns="cell").sample(frac=1, random_state=0), batch_unit=1)
+    assert shuffled.digest == small.digest
+    again = hl.fit(hl.laws.StepLaw(), shuffled, seed=1, **CHECKED)
+    for parameter in fit.law.own_parameters:
+        alike(fit.draws[parameter.name], again.draws[parameter.name])
+    target = {"params": 98304, "data": 2**22}
+    for name in ("learning_rate", "batch_size"):
+        first, second = (np.log(one.predict(target).draws[f"best_{name}"]) for one in (fit, again))
+        alike(first, second)
 
 
 def test_a_given_prior_is_used_and_recorded(small, capsys):

@@ -216,6 +216,11 @@ def test_a_budget_is_spent_at_the_ratio_that_wastes_least():
     assert one.recommend(risk=hl.Mean(), budget=1e4).setting["utd"] > between.setting["utd"] > at.setting["utd"]
     assert between.p_beyond == 0
     assert not between.bounds
+    assert between.ends == []
+    beyond = replace(at, p_beyond=0.14, bounds=["utd at its largest allowed"])
+    assert beyond.ends[0] == "It sits on an end: utd at its largest allowed."
+    assert beyond.ends[1].startswith("In 14% of the draws the budget lies beyond the performances of the frontier: ")
+    assert all(words in " ".join(repr(beyond).split()) for words in beyond.ends)
 
 
 def test_a_recommendation_follows_the_attitude_to_risk():
@@ -297,8 +302,12 @@ def test_the_picture(found):
     figure.canvas.draw()
 
 
-def test_the_picture_of_one_performance_has_one_panel(fits):
-    assert len(ask(fits, performance=500.0).plot().axes) == 1
+def test_of_one_performance_the_picture_has_one_panel_and_the_page_one_chart(fits, tmp_path):
+    one = ask(fits, performance=500.0)
+    assert len(one.plot().axes) == 1
+    one.report(tmp_path / "one.html")
+    text = (tmp_path / "one.html").read_text(encoding="utf-8")
+    assert ('id="chart-curves"' in text, 'id="chart-ratios"' in text) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -307,6 +316,10 @@ def test_the_picture_of_one_performance_has_one_panel(fits):
         ({"utd": (4.0, 1.0)}, "utd must be a smallest and a larger ratio, both above zero; received"),
         ({"performance": []}, "performance must be a finite number, or one or more of them; received"),
         ({"performance": np.nan}, "performance must be a finite number, or one or more of them; received nan"),
+        (
+            {"performance": [500.0, 5e3]},
+            r"performance 5000 would take data \S+ decades beyond the crossings, which reach",
+        ),
         ({"task": "elsewhere"}, "'elsewhere' is not a task of the fit of DataEfficiency: first, second, third. Pass"),
         ({"params": 0.0}, "params must be finite and above zero, received 0.0"),
         ({"params": None}, "params is needed: an update costs in proportion to the critic's parameters"),

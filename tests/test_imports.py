@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(importlib.util.find_spec("hyperlaw").origin).parent
 # From the ground up. What stands before a room may be imported in it.
 ROOMS = ["ground", "data", "models", "inference", "diagnostics", "decision", "plots", "report", "top"]
-GROUND = {"compilation", "display", "intervals", "progress", "quote", "risk", "streams"}
+GROUND = {"compilation", "display", "intervals", "progress", "quote", "risk", "streams", "whole_file"}
 # Doors that open only when a user asks for what is behind them, from a room to one above: the `.plot()` of a table or
 # result. What is behind takes frames, or the base of the class, and so never leads back.
 DOORS = {
@@ -22,8 +22,10 @@ DOORS = {
     ("hyperlaw.decision.frontier", "hyperlaw.plots.frontier"),
     ("hyperlaw.decision.frontier", "hyperlaw.report.frontier"),
     ("hyperlaw.decision.next_runs", "hyperlaw.plots.next_runs"),
+    ("hyperlaw.decision.over_horizons", "hyperlaw.plots.over_horizons"),
     ("hyperlaw.decision.schedule", "hyperlaw.plots.schedule"),
     ("hyperlaw.decision.trade_off", "hyperlaw.plots.trade_off"),
+    ("hyperlaw.decision.transfer_rate", "hyperlaw.plots.transfer_rate"),
 }
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
@@ -126,8 +128,8 @@ def test_the_tests_above_can_fail():
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if room(name) == "ground"])
-def test_the_ground_stands_on_nothing(module):
-    assert not GRAPH[module]
+def test_the_ground_stands_on_nothing_but_what_errors_quote_with(module):
+    assert GRAPH[module] <= {"hyperlaw.quote"} - {module}
 
 
 def test_importing_the_package_loads_nothing_that_is_not_asked_for():

@@ -48,6 +48,7 @@ def test_the_laws():
         "NoiseScale", "SquareRoot", "Surge", "SurgeExact", "BrokenPower", "ByOptimizer", "LossImprovement",
         "StepsExamples", "CriticalBatchLoss", "CriticalBatchData", "CriticalBatchParams", "UTDHyperparameters",
         "UTDHyperparametersBySize", "DataEfficiency", "DataEfficiencyBySize", "OptimalUTD",
+        "NoiseGrowth",
     }  # fmt: skip
     for name, kind in LAWS.items():
         assert kind().name == name
@@ -184,6 +185,10 @@ def critical_batch_params(p, x, batch):
     return steps_examples(p, x, batch, x["params"] ** critical, x["params"] ** least)
 
 
+def noise_growth(p, x, batch):
+    return np.exp(p["log_noise_scale"]) * (1 / x["loss"]) ** p["noise_exponent_loss"]
+
+
 def utd_batch_size(p, x, batch):
     return np.exp(p["log_batch_size"]) * x["utd"] ** p["exponent_utd"]
 
@@ -272,6 +277,7 @@ PUBLISHED = {
     "CriticalBatchLoss": {"steps": critical_batch_loss},
     "CriticalBatchData": {"steps": critical_batch_data},
     "CriticalBatchParams": {"steps": critical_batch_params},
+    "NoiseGrowth": {"noise_scale": noise_growth},
     "UTDHyperparameters": {"learning_rate": utd_learning_rate, "batch_size": utd_batch_size},
     "UTDHyperparametersBySize": {"learning_rate": utd_learning_rate, "batch_size": batch_size_by_size},
     "DataEfficiency": {"data": data_efficiency},

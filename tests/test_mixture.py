@@ -65,7 +65,7 @@ def test_the_mixture_is_what_its_draws_say(mixed):
     stored = json.loads(mixed.to_json())
     assert set(stored["laws"]) == {"step", "time"}
     labels = {text.get_text() for text in mixed.plot().legends[0].get_texts()}
-    assert {"step, 90 % for a new cell", "time, 90 % for a new cell"} <= labels
+    assert {"step at params 98.3k, 90 %", "time at params 98.3k, 90 %"} <= labels
 
 
 def test_given_candidates_are_judged_against_the_best_of_them(fit, other):

@@ -72,7 +72,7 @@ def free(sites):
 def test_every_kind_of_table_that_is_fitted_has_one_likelihood():
     assert {
         "runs": hl.LossSurface, "optima": hl.MeasuredValues, "steps_to_loss": hl.MeasuredValues,
-        "crossings": hl.CrossingValues,
+        "noise_measurements": hl.MeasuredValues, "crossings": hl.CrossingValues,
     } == LIKELIHOODS  # fmt: skip
     assert {kind for _, kind in MODELS} == set(LIKELIHOODS) < set(TABLES)
     assert RESERVED <= REFUSED

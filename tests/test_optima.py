@@ -188,7 +188,7 @@ def test_published_optima_are_typed_in():
     assert frame["batch_size_error"].tolist() == [0, 0, 0]
     assert frame["correlation"].tolist() == [0, 0, 0]
     assert optima.headline == (
-        "Optima: best learning_rate and batch_size of 3 cells (0 one-sided), 1 task; params 1e+08 to 1e+10"
+        "Optima: best learning_rate and batch_size of 3 cells (0 one-sided), 1 task; params 100M to 10B"
     )
 
 

@@ -152,7 +152,7 @@ def test_it_is_compared_with_a_law_of_the_package(own_fit, runs):
 def test_it_is_backtested_beside_the_recipes(own, runs):
     tested = hl.backtest({"mine": own()}, runs, seed=0, risks={"mean": hl.Mean()}, progress=False)
     assert set(tested.table["method"]) == {"mine", *RECIPES}
-    assert tested.withheld == "withheld data 3.2e+09"
+    assert tested.withheld == "withheld data 3.2B"
     mine = tested.table.query("method == 'mine'").iloc[0]
     assert mine["regret"] >= 0
     assert 0.5 < mine["covered_runs"] <= 1

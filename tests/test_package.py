@@ -34,6 +34,25 @@ def test_the_version_stands_in_one_place():
     assert f"## [{hl.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_every_dependency_has_its_licence_listed():
+    listed = re.findall(
+        r"^\| ([a-z0-9.-]+) \| [^|]+ \| [^|]+ \|$", (ROOT / "docs/licences.md").read_text(), re.MULTILINE
+    )
+    asked = {plain(Requirement(one).name) for some in (PROJECT["dependencies"], *EXTRAS.values()) for one in some}
+    assert listed[0] == "package"
+    assert listed[1:] == sorted(asked)
+
+
+def test_the_least_versions_are_those_declared():
+    said = subprocess.run(
+        [sys.executable, ROOT / "tests/least_versions.py"], capture_output=True, text=True, check=True
+    )
+    lines = said.stdout.splitlines()
+    assert len(lines) == len(PROJECT["dependencies"])
+    assert "numpyro==0.22" in lines
+    assert "arviz==1.3" in lines
+
+
 @pytest.mark.parametrize("extra", EXTRAS)
 def test_what_is_asked_for_is_locked(extra):
     for asked in EXTRAS[extra] + PROJECT["dependencies"]:

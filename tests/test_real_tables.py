@@ -423,7 +423,7 @@ class TestScales:
 
     def test_two_further_hyperparameters_are_named(self):
         parts = [sweep().assign(wd=w, beta2=b) for w in (0, 0.1) for b in (0.9, 0.95)]
-        with pytest.raises(ValueError, match=said("They differ in 'wd' and 'beta2'. If that is a hyperparameter")):
+        with pytest.raises(ValueError, match=said("They differ in 'wd', 'beta2'. If that is a hyperparameter")):
             read(pd.concat(parts, ignore_index=True))
 
     def test_repeats_stay_repeats_when_the_best_is_kept(self):

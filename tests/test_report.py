@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -23,7 +24,6 @@ import hyperlaw as hl
 from hyperlaw.cli import app
 from hyperlaw.report import choice as choice_module
 from hyperlaw.report import ladders
-from hyperlaw.report import page as page_module
 from hyperlaw.report.ladders import what_if_of
 from hyperlaw.report.what_if import Packed, answer, costs
 
@@ -150,7 +150,9 @@ def test_a_choice_says_first_what_to_set_and_last_where_it_comes_from(pages, cho
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     fetched = [v for _, attrs in parts.tags for n, v in attrs.items() if n in ("src", "href")]
-    assert fetched == ["data:,"]
+    assert [one for one in fetched if not one.startswith("#")] == ["data:,"]
+    places = {attrs["id"] for _, attrs in parts.tags if "id" in attrs}
+    assert {one[1:] for one in fetched if one.startswith("#")} <= places
 
 
 def test_draws_take_three_megabytes_at_most(pages, held):
@@ -172,12 +174,24 @@ def test_no_part_that_was_not_asked_for(choice, rated, short, tmp_path):
     assert runs.sentence.split(";")[0] in text
     assert "The priors were asked." in text
     assert "Made by" not in text
+    elsewhere = {"params": 98304, "data": 2**21}
+    for name, one in (("next_runs", runs), ("sensitivity", short)):
+        with pytest.raises(
+            ValueError, match=rf"{name} is of another target than the choice: of params 98\.3k, data 2\.1M"
+        ):
+            choice.report(tmp_path / "r.html", **{name: replace(one, at=elsewhere)})
     given = {"learning_rate": [3e-3, 4e-3], "batch_size": [128, 256]}
     bare = hl.decide(choice.fits["StepLaw"], TARGET, risk="mean", candidates=given)
     bare.report(tmp_path / "b.html")
     text = (tmp_path / "b.html").read_text(encoding="utf-8")
     assert "The candidates were given" in text
     assert "what-if-data" not in text
+    assert "against the best of the given candidates" in text
+    assert 'id="chart-risk"' in text
+    given = {"learning_rate": [3e-3, 4e-3], "batch_size": [128, 128]}
+    hl.decide(choice.fits["StepLaw"], TARGET, risk="mean", candidates=given).report(tmp_path / "b.html")
+    text = (tmp_path / "b.html").read_text(encoding="utf-8")
+    assert 'id="chart-risk"' not in text
 
 
 def test_a_page_is_written_whole_or_not_at_all(frontier, tmp_path, monkeypatch):
@@ -185,10 +199,12 @@ def test_a_page_is_written_whole_or_not_at_all(frontier, tmp_path, monkeypatch):
     path.write_text("before")
 
     def fails(*_):
-        raise OSError("no space left")
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(page_module.os, "fsync", fails)
-    with pytest.raises(OSError, match="no space left"):
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(
+        OSError, match=r"not be written to .*f\.html: No space left on device\. It needs .* MB, and what"
+    ):
         frontier.report(path)
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
@@ -248,6 +264,15 @@ def test_ladders_hold_the_target_and_the_largest_runs(held, choice, rated):
     assert ladder["data"][0] == pytest.approx(choice.extrapolation.loc["data", "highest"])
     assert ladder["data"][-1] > TARGET["data"]
     assert held["rated"].batch_size.tolist() == [rated.setting["batch_size"]]
+
+
+@pytest.mark.parametrize("width", [2.0, 2e10])
+def test_ladders_end_where_targets_do(rated, width):
+    (fit,) = rated.fits.values()
+    far = hl.decide(fit, {"width": width}, risk="mean", despite=REASON)
+    (rungs,) = what_if_of(far).ladder.values()
+    assert (rungs.min() >= 1, rungs.max() <= 256e8) == (True, True)
+    assert width in rungs
 
 
 def test_sixteen_bits():

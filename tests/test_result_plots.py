@@ -64,12 +64,16 @@ def test_a_choice_has_four_panels_with_units(choice):
         "best learning rate", "best batch size (data points)", "batch size (data points)", "regret (nats)",
     ]  # fmt: skip
     assert figure.axes[2].get_title() == "risk of regret (nats), CVaR(q=0.9)"
-    assert {"recommended", "reuse best", "law, 90 % for a new cell", "law, without drift"} <= set(labels_of(figure))
+    assert {"recommended", "reuse best", "law at params 98.3k, 90 %", "without further drift"} <= set(labels_of(figure))
     assert "not allowed" not in labels_of(figure)
     for ax, name in zip(figure.axes, ("learning_rate", "batch_size"), strict=False):
         (star,) = lines(ax, "*")
         assert star.get_xydata().tolist() == [[TARGET["data"], choice.setting[name]]]
-        assert has_line(ax, choice.trajectory["data"], choice.trajectory[f"{name}_straight_upper"])
+        beyond = choice.trajectory[choice.trajectory["data"] > choice.cells["data"].max()]
+        dashed = next(line for line in ax.lines if line.get_linestyle() == "--")
+        np.testing.assert_array_equal(dashed.get_ydata()[-len(beyond) :], beyond[f"{name}_straight_lower"])
+        for _, level in choice.levels.groupby("params"):
+            assert has_line(ax, level["data"], level[f"{name}_median"])
         middle = bar_of(ax, "cells like the target (params 98.3k)")[1]
         assert middle == pytest.approx(choice.cells.query("params == 98304")[f"{name}_median"])
 

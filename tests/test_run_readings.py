@@ -78,7 +78,7 @@ def test_rows_of_one_run_must_differ_in_data_alone():
     frame = grid(rates=3, batches=2).assign(loss=1.0)
     frame["name"] = frame.groupby(["params", "learning_rate"]).ngroup()
     with pytest.raises(
-        ValueError, match=r"run 0.* \(column 'name'\) has several values of batch_size\. Name the column"
+        ValueError, match=r"run '0.*' \(column 'name'\) has several values of batch_size\. Name the column"
     ):
         hl.Runs.from_frame(frame, run="name")
     frame.loc[3, "name"] = np.nan

@@ -254,6 +254,14 @@ def test_digest_is_that_of_the_values():
     assert hl.Runs.from_frame(table().astype({"batch_size": int, "data": int})).digest == runs.digest
 
 
+def test_the_names_of_runs_change_no_digest_and_which_rows_are_one_does():
+    runs = np.tile(np.arange(8), 2)  # each read at both horizons
+    digest = hl.Runs.from_frame(table().assign(run=runs)).digest
+    for names in (100 - runs, [f"{3 * i % 8}-trial" for i in runs]):
+        assert hl.Runs.from_frame(table().assign(run=names)).digest == digest
+    assert hl.Runs.from_frame(table().assign(run=np.arange(16))).digest != digest
+
+
 @pytest.mark.parametrize("column", ["learning_rate", "batch_size", "data", "loss"])
 def test_digest_differs_when_a_value_does(column):
     source = table()
@@ -301,7 +309,7 @@ def test_where_goes_by_label_not_by_order():
 def test_repr_counts_runs_cells_and_scales():
     source = table(tasks=("a", "b"))
     source.loc[0, "loss"] = np.inf
-    said = "Runs: 32 runs (1 diverged) in 4 cells, 2 tasks; data 1e+06 to 1e+07"
+    said = "Runs: 32 runs (1 diverged) in 4 cells, 2 tasks; data 1M to 10M"
     assert hl.Runs.from_frame(source).headline == said
 
 
@@ -314,14 +322,14 @@ def test_shipped_sweeps_load_and_are_listed():
         assert len(table) == row["rows"]
         assert row["tasks"] == ", ".join(table.tasks)
         assert row["what"]
-        for scale in table.scales:
-            values = table.frame[scale]
-            assert f"{scale} {values.min():.3g} to {values.max():.3g}" in row["scales"]
+        assert [part.split()[0] for part in row["scales"].split(", ")] == list(table.scales)
     assert listed.loc["digits", "tasks"] == "adam, sgd"
+    assert listed.loc["lm_adam", "scales"] == "params 24.6k to 98.3k, width 32 to 64, data 65.5k to 4.19M"
 
 
 def test_shipped_sweeps_can_test_the_laws_that_are_listed():
     made_of = {"Runs": {"runs", "optima", "steps_to_loss"}, "Curves": {"crossings", "optima"}}
+    made_of["NoiseMeasurements"] = {"noise_measurements"}
     for _, row in hl.sweeps().iterrows():
         for law in row["laws"].split(", "):
             assert set(LAWS[law].tables) & made_of[row["kind"]]

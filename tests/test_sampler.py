@@ -103,3 +103,14 @@ def test_what_the_law_says_at_four_times_the_largest_scales_is_sampled_as_well(k
     assert float(found["batch_size beyond"]) == pytest.approx(batch, rel=1e-5)
     rate = float(law.log_learning_rate(p, x, law.log_batch_size(p, x))) + added
     assert float(found["learning_rate beyond"]) == pytest.approx(rate, rel=1e-5)
+
+
+def test_a_posterior_of_too_many_dimensions_is_refused(shifted):
+    _, arrays, programs, _ = shifted
+    with jax.enable_x64(True):
+        assert programs.dimensions(arrays) == len(programs.centre(arrays, {}))
+    many = 1.1 ** np.arange(50)
+    frame = grid(sizes=1e6 * many, data=1e8 * many, rates=3, batches=2)
+    runs = hl.Runs.from_frame(frame.assign(loss=2 + 0.1 * np.log(frame["learning_rate"] / 1e-3) ** 2))
+    with pytest.raises(ValueError, match=r"a posterior of 1\d,\d\d\d dimensions, .* at most 10,000 can be sampled"):
+        hl.fit(hl.laws.StepLaw(), runs, seed=0, progress=False)

@@ -195,7 +195,7 @@ def test_the_sentence_names_what_moves_furthest(answer):
 
 def test_the_priors_that_do_not_decide_are_said_not_to():
     table = pd.DataFrame({"diagnosis": ["", ""], "mostly": ["", ""]}, index=["a", "b"])
-    assert module._prior_sentence(table) == "The priors do not decide: no prior sensitivity is above 0.05."
+    assert module.prior_sentence(table) == "The priors do not decide: no prior sensitivity is above 0.05."
 
 
 def test_a_large_pareto_k_is_said(answer, pooled):
@@ -222,7 +222,9 @@ def test_refits_are_to_what_is_left(pooled, monkeypatch):
         return _part_of(pooled, keep)
 
     monkeypatch.setattr(module, "refit", refit)
-    changes = [row["change"] for row in module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=7)]
+    changes = [
+        row["change"] for row in module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=7, executor=None, progress=False)
+    ]
     for change, kept in WITHOUT.items():
         model, runs, keep, seed = asked[changes.index(change)]
         assert (model, runs, seed) == (pooled.likelihood, pooled.runs, 7)
@@ -235,7 +237,7 @@ def test_a_task_left_out_is_drawn_from_the_population(pooled, monkeypatch):
     kept = []
     monkeypatch.setattr(module, "refit", lambda *a, again=module.refit, **k: kept.append(again(*a, **k)) or kept[-1])
     monkeypatch.setattr(module, "WINDOWS", ())
-    (row,) = module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=7)
+    (row,) = module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=7, executor=None, progress=False)
     assert row["change"] == "without task sgd"
     assert row["learning_rate"] > 0
     assert kept[0].seed == 7
@@ -268,7 +270,7 @@ def test_too_few_cells_are_listed_and_not_refitted(pooled, monkeypatch):
     one = ("without most", pooled.runs.frame["cell"] == 0)
     monkeypatch.setattr(module, "_parts", lambda fit: [one])
     monkeypatch.setattr(module, "WINDOWS", ())
-    (row,) = module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=0)
+    (row,) = module._refitted(pooled, LARGE, hl.CVaR(0.9), seed=0, executor=None, progress=False)
     assert row == {"change": "without most", "note": "not refitted: fewer than two cells with a loss are left"}
     fitted = {"change": "as fitted", "learning_rate": 1e-3, "batch_size": 3e4, "pareto_k": 0.1, "divergences": 0}
     rows = module._priced(pooled, LARGE, pd.DataFrame([fitted, row]).set_index("change"))

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from hyperlaw.data.sources.history import Reading, TrackedRun, final_rule, final_value, flat, numbers
-from hyperlaw.data.sources.stores import client, some, sqlite_url
+from hyperlaw.data.sources.stores import client, sqlite_url
+from hyperlaw.quote import some_of
 
 
 def tracked(name, state, hyperparameters, **curves):
@@ -91,9 +92,9 @@ def test_where_names_what_is_there():
 
 
 def test_at_most_twenty_names_are_listed():
-    assert some(map(str, range(30))).endswith("18, 19, ...")
-    assert some([]) == "none"
-    assert some(map(str, range(20))).endswith("18, 19")
+    assert some_of(map(str, range(30))).endswith("18, 19, ...")
+    assert some_of([]) == "none"
+    assert some_of(map(str, range(20))).endswith("18, 19")
 
 
 def test_final_values():

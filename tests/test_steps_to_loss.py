@@ -26,7 +26,7 @@ def test_batches_are_data_points_and_examples_are_made():
     np.testing.assert_array_equal(frame["examples"], frame["batch_size"] * frame["steps"])
     assert frame["curve"].tolist() == [0] * 4 + [1] * 4
     assert steps.scales == ("params",)
-    assert steps.headline == "StepsToLoss: 8 batch sizes on 2 curves, losses 2.9 to 3.4, 1 task; params 1e+08 to 1e+09"
+    assert steps.headline == "StepsToLoss: 8 batch sizes on 2 curves, losses 2.9 to 3.4, 1 task; params 100M to 1B"
 
 
 def test_columns_of_other_names():

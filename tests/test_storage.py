@@ -17,6 +17,7 @@ from made_fit import REASON, made_fit
 
 import hyperlaw as hl
 from hyperlaw.inference import storage
+from hyperlaw.models.likelihoods.base import LIKELIHOODS
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("format-*/*.nc.gz"))
 
@@ -42,7 +43,7 @@ def test_a_fit_of_every_format_loads_and_says_what_it_said(golden, tmp_path):
     file = tmp_path / "fit.nc"
     file.write_bytes(gzip.decompress(golden.read_bytes()))
     fit = hl.load_fit(file)
-    assert (fit.law.name, len(fit.table), fit.table.digest_in_order) == (told["law"], told["rows"], told["digest"])
+    assert (fit.law.name, len(fit.table), fit.table.earlier_digests[1]) == (told["law"], told["rows"], told["digest"])
     assert {name: float(draws.mean()) for name, draws in fit.draws.items()} == pytest.approx(told["means"], rel=1e-12)
     predicted = pd.DataFrame(told["predicted"])
     pd.testing.assert_frame_equal(fit.predict(told["at"]).table, predicted, rtol=1e-6)
@@ -58,10 +59,10 @@ def test_a_fit_of_every_format_loads_and_says_what_it_said(golden, tmp_path):
 
 
 def test_there_is_a_golden_file_of_every_format_and_kind_of_table():
-    kinds = ("crossings", "optima", "runs", "steps_to_loss")
-    formats = range(1, storage.FORMAT + 1)
+    first = {"crossings": 1, "optima": 1, "runs": 1, "steps_to_loss": 1, "noise_measurements": 2}
+    assert set(first) == set(LIKELIHOODS)
     assert {str(path.relative_to(path.parents[1])) for path in GOLDEN} == {
-        f"format-{number}/{kind}.nc.gz" for number in formats for kind in kinds
+        f"format-{number}/{kind}.nc.gz" for kind, since in first.items() for number in range(since, storage.FORMAT + 1)
     }
 
 
@@ -208,12 +209,29 @@ def test_what_is_no_whole_netcdf_is_refused(other, content, text):
         ({"data": None}, "is damaged: its runs are not those"),
         ({"priors": "[1]"}, "its model cannot be read"),
         ({"priors": json.dumps({"cell_sd": json.dumps({"distribution": "biject_to"})})}, "its model cannot be read"),
+        (
+            {
+                "priors": json.dumps(
+                    {"cell_sd": json.dumps({"distribution": "enable_validation", "is_validate": False})}
+                )
+            },
+            "'enable_validation' is no distribution of NumPyro",
+        ),
+        (
+            {"priors": json.dumps({"cell_sd": json.dumps({"distribution": "LKJ", "dimension": 10**6})})},
+            "LKJ takes concentration, and not dimension=1000000",
+        ),
+        (
+            {"priors": json.dumps({"cell_sd": json.dumps({"distribution": "Normal", "loc": [0.0] * 10**4})})},
+            r"Normal takes loc, scale, and not loc=\[0\.0, 0\.0, .*\.\.\.",
+        ),
         ({"pooling": json.dumps({"cell_sd": "partial"})}, "its model cannot be read"),
         ({"options": json.dumps({"window": "wide"})}, "its model cannot be read"),
         ({"over": json.dumps(["width"])}, "cannot be read"),
         ({"pivot": json.dumps({"params": 1.0})}, "its model cannot be read"),
         ({"pivot": None}, "its model cannot be read"),
         ({"seed": "first"}, "its model cannot be read"),
+        ({"seed": -1}, "seed must be an integer of 0 or more, received -1"),
         ({"settings": json.dumps({"chains": 2})}, "its model cannot be read"),
     ],
 )
@@ -254,3 +272,11 @@ def test_a_file_without_draws_is_refused(other):
     del tree["sample_stats"]
     tree.to_netcdf(other, engine="h5netcdf")
     refused(other, "its draws cannot be read .*sample_stats")
+
+
+@pytest.mark.parametrize("path", ["x" * 5000, "a\x00b", "\ud800.nc", "no\nfile.nc", ""], ids=repr)
+def test_a_path_of_no_file_is_refused_in_words(path):
+    with pytest.raises(FileNotFoundError, match="there is no fit at ") as found:
+        hl.load_fit(path)
+    assert str(found.value).isprintable()
+    assert len(str(found.value)) < 600

@@ -7,11 +7,13 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import VALUE_LAWS, example_of, grid, made, measure
+from conftest import VALUE_LAWS, VALUE_TRUTH, example_of, grid, made, measure
+from made_fit import made_fit
 from value_fits import FITTED, of_budgets
 
 import hyperlaw as hl
-from hyperlaw.diagnostics.check import check
+from hyperlaw.diagnostics.check import check, specs_of
+from hyperlaw.diagnostics.spec import Looked
 from hyperlaw.inference.example import example
 from hyperlaw.inference.refit import refit
 from hyperlaw.models.identifiability import contrasts, identified
@@ -21,6 +23,7 @@ INFORMED = {
     "StepsExamples": ["log_critical_batch"],
     "UTDHyperparameters": ["exponent_utd", "rate_exponent_utd"],
     "DataEfficiency": ["exponent_utd"],
+    "NoiseGrowth": ["noise_exponent_loss"],
 }
 
 
@@ -43,6 +46,7 @@ def test_checks_list_the_contrasts(fit):
         "StepsExamples": ("range of batch_size (ratio)", 256.0),
         "UTDHyperparameters": ("range of utd (ratio)", 8.0),
         "DataEfficiency": ("range of utd (ratio)", 8.0),
+        "NoiseGrowth": ("range of loss (ratio)", pytest.approx(0.85**-7)),
     }[fit.law.name]
     assert table.loc[name, ["value", "status"]].tolist() == [ratio, "PASS"]
     assert {"PSIS-LOO k, largest", "R-hat, largest", "ESS bulk, smallest", "divergences"} <= set(table.index)
@@ -233,3 +237,18 @@ def test_a_curve_of_separate_tasks_turns_where_those_of_the_tasks_do(value_fit):
     name = "P(log_critical_batch within the batch sizes tried)"
     assert rows_of(replace(found, likelihood=apart, tree=tree)).loc[name, "value"] == 1
     assert rows_of(replace(found, tree=tree)).loc[name, "value"] == 0
+
+
+@pytest.mark.parametrize(("one_sided", "status"), [(0, None), (4, None), (6, "REVIEW"), (8, "FAIL")])
+def test_rows_that_are_mostly_one_sided_are_marked(one_sided, status):
+    windows = pd.DataFrame({"loss": 4 * 0.8 ** np.arange(8), "noise_scale": 100.0, "error": 0.2})
+    windows["high"] = np.where(np.arange(8) < one_sided, 100.0, np.inf)
+    law, table = hl.laws.NoiseGrowth(), hl.NoiseMeasurements.from_frame(windows)
+    made = made_fit(law, table, VALUE_TRUTH["NoiseGrowth"] | {"residual_sd_noise_scale": 0.1}, draws=50)
+    name = "rows whose value is not one-sided (share)"
+    found = {spec.name: spec.row(Looked(made)) for spec in specs_of(made) if spec.name == name}
+    assert list(found) == ([] if status is None else [name])
+    if status is not None:
+        assert found[name][1] == 1 - one_sided / 8
+        assert found[name][3] == status
+        assert "how far beyond, the prior decides" in found[name][4]

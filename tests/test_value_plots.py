@@ -79,7 +79,7 @@ def test_residuals_of_values_are_over_the_predictive_median(efficiency):
 
 
 def test_residuals_of_values_need_values(fit):
-    with pytest.raises(TypeError, match="this needs a fit to Optima, Crossings or StepsToLoss"):
+    with pytest.raises(TypeError, match="this needs a fit to Optima, Crossings, StepsToLoss or NoiseMeasurements"):
         value_residuals(fit)
 
 

@@ -103,7 +103,7 @@ def test_the_log_likelihood_is_that_of_the_stated_scatter(fit):
         total = total + np.where(at_end, scipy.stats.t.logsf(z, 4), inside)
         beyond += at_end.sum()
     np.testing.assert_allclose(fit.row_densities, total, rtol=1e-6, atol=1e-8)
-    assert beyond == {"StepsExamples": 0, "UTDHyperparameters": 1, "DataEfficiency": 4}[fit.law.name]
+    assert beyond == {"StepsExamples": 0, "UTDHyperparameters": 1, "DataEfficiency": 4, "NoiseGrowth": 0}[fit.law.name]
 
 
 def test_drawn_values_stay_within_what_can_be_read(value_fit):

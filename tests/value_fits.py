@@ -12,13 +12,14 @@ from hyperlaw.inference.example import example
 from hyperlaw.models.law import LAWS
 
 # With how many tasks a law of each kind of table is fitted.
-FITTED = {"StepsExamples": 4, "UTDHyperparameters": 3, "DataEfficiency": 3}
+FITTED = {"StepsExamples": 4, "UTDHyperparameters": 3, "DataEfficiency": 3, "NoiseGrowth": 3}
 POOLED = {"UTDHyperparameters": {"rate_exponent_utd": "shared", "exponent_utd": "partial"}}
 # What is added to a parameter in each task.
 APART = {
     "StepsExamples": {"log_least_steps": (-0.6, -0.2, 0.2, 0.6), "log_critical_batch": (-0.4, 0.0, 0.0, 0.4)},
     "UTDHyperparameters": {"log_batch_size": (-0.3, 0.0, 0.3), "log_learning_rate": (-0.5, 0.0, 0.5)},
     "DataEfficiency": {"log_data": (-0.5, 0.0, 0.5)},
+    "NoiseGrowth": {"log_noise_scale": (-0.5, 0.0, 0.5), "noise_exponent_loss": (-0.3, 0.0, 0.3)},
     "OptimalUTD": {"log_utd": (-0.3, 0.0, 0.3), "exponent_budget": (-0.25, 0.0, 0.25)},
 }
 LABELS = [f"r{i}" for i in range(48)]

@@ -6,6 +6,7 @@ then a matter of optimization alone.
 """
 
 import functools
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
@@ -61,6 +62,30 @@ def _advance(params, state, rates, images, classes, order, first, last, optimize
 _score = jax.jit(jax.vmap(jax.vmap(loss, (0, None, None)), (0, None, None)))
 
 
+def trained(
+    digits: Digits, optimizer: str, batch_size: int, learning_rates: list[float], horizons: list[int], seeds: list[int]
+) -> Iterator[Params]:
+    """Weights at all `horizons`, with axes of seeds and learning rates before their own; arguments as of `train`.
+
+    They are of use until the next ones are asked for, which take their place in memory.
+    """
+    uneven = [horizon for horizon in horizons if horizon % batch_size]
+    if uneven:
+        raise ValueError(f"horizons must be multiples of the batch size {batch_size}, received {uneven[0]}")
+    rates = jnp.asarray(learning_rates, jnp.float32)
+    params = jax.vmap(init)(jnp.stack([jax.random.key(seed) for seed in seeds]))
+    params = jax.tree.map(lambda x: jnp.repeat(x[:, None], len(rates), 1), params)
+    state = jax.vmap(jax.vmap(OPTIMIZERS[optimizer].init))(params)
+    order = jnp.asarray(np.stack([digits.order(horizons[-1], seed) for seed in seeds]), jnp.int32)
+    images, classes = jnp.asarray(digits.images), jnp.asarray(digits.classes)
+    done = 0
+    for horizon in horizons:
+        until = horizon // batch_size
+        params, state = _advance(params, state, rates, images, classes, order, done, until, optimizer, batch_size)
+        yield params
+        done = until
+
+
 def train(
     digits: Digits, optimizer: str, batch_size: int, learning_rates: list[float], horizons: list[int], seeds: list[int]
 ) -> pd.DataFrame:
@@ -89,23 +114,9 @@ def train(
         Columns `optimizer, batch_size, learning_rate, seed, data, loss, diverged`. A run is marked as diverged where it
         is non-finite or worse than an untrained classifier (ln 10 nats).
     """
-    uneven = [horizon for horizon in horizons if horizon % batch_size]
-    if uneven:
-        raise ValueError(f"horizons must be multiples of the batch size {batch_size}, received {uneven[0]}")
-    rates = jnp.asarray(learning_rates, jnp.float32)
-    params = jax.vmap(init)(jnp.stack([jax.random.key(seed) for seed in seeds]))
-    params = jax.tree.map(lambda x: jnp.repeat(x[:, None], len(rates), 1), params)
-    state = jax.vmap(jax.vmap(OPTIMIZERS[optimizer].init))(params)
-    order = jnp.asarray(np.stack([digits.order(horizons[-1], seed) for seed in seeds]), jnp.int32)
     images, classes = jnp.asarray(digits.images), jnp.asarray(digits.classes)
-
-    losses, done = [], 0
-    for horizon in horizons:
-        until = horizon // batch_size
-        params, state = _advance(params, state, rates, images, classes, order, done, until, optimizer, batch_size)
-        losses.append(np.asarray(_score(params, images, classes), float))
-        done = until
-
+    weights = trained(digits, optimizer, batch_size, learning_rates, horizons, seeds)
+    losses = [np.asarray(_score(params, images, classes), float) for params in weights]
     runs = pd.MultiIndex.from_product([horizons, seeds, learning_rates], names=["data", "seed", "learning_rate"])
     table = pd.DataFrame({"loss": np.ravel(losses)}, index=runs).reset_index()
     table = table.assign(optimizer=optimizer, batch_size=batch_size, diverged=~(table["loss"] < UNTRAINED_LOSS))

@@ -11,10 +11,11 @@ import typer
 from hyperlaw.cli.errors import FAILED
 from hyperlaw.cli.fitting import Saved
 from hyperlaw.cli.looking import Json, Seed
-from hyperlaw.cli.output import page, picture, print_json, records, say, show, told
+from hyperlaw.cli.output import draw, page, picture, print_json, records, say, show, told
 from hyperlaw.cli.parsing import number, numbers, pairs, target
 from hyperlaw.cli.sources import read_source
 from hyperlaw.cli.wording import as_options
+from hyperlaw.quote import quote
 
 if TYPE_CHECKING:
     from hyperlaw.decision.choice import Choice
@@ -76,12 +77,11 @@ def decide(
         found = loads(choice.to_json())
         print_json(found | told(choice.checks) | {"explanation": as_options(found["explanation"])})
     else:
-        show(choice.table, 3)
-        typer.echo()
         say(as_options(choice.explain()))
+        typer.echo()
+        show(choice.table, 3)
     if plot is not None:
-        choice.plot().savefig(plot, dpi=120)
-        say(f"Wrote {plot}.", err=True)
+        draw(choice.plot(), plot)
 
 
 def report(
@@ -201,7 +201,7 @@ def frontier(
     page(report, "--report")
     ends = numbers(utd, "--utd") if utd else None
     if ends is not None and len(ends) != 2:
-        raise typer.BadParameter(f"two numbers are needed, such as 0.25,8; received {utd!r}.", param_hint="--utd")
+        raise typer.BadParameter(f"two numbers are needed, such as 0.25,8; received {quote(utd)}.", param_hint="--utd")
     prices = hl.Budget(delta=number(delta, "it", "--delta"), flops=flops)
     found = hl.frontier(
         {"efficiency": hl.load_fit(efficiency), "hyperparameters": hl.load_fit(hyperparameters)},
@@ -221,11 +221,10 @@ def frontier(
         typer.echo(f"\nFor a budget of {best.table.loc['budget', 'median']:.3g} FLOPs:")
         show(best.table, 3)
         say("Set " + ", ".join(f"{name} = {value:.3g}" for name, value in best.setting.items()) + ".")
-        for words in best.bounds:
-            say(f"It sits on an end: {words}.")
+        for words in best.ends:
+            say(words)
     if plot is not None:
-        found.plot().savefig(plot, dpi=120)
-        say(f"Wrote {plot}.", err=True)
+        draw(found.plot(), plot)
     if report is not None:
         found.report(report, setting=best, command=_command())
         say(f"Wrote {report}.", err=True)

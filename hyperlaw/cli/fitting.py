@@ -10,6 +10,7 @@ from hyperlaw.cli.looking import Json, Seed
 from hyperlaw.cli.output import print_json, records, say, show, show_checks, told, writable
 from hyperlaw.cli.parsing import priors
 from hyperlaw.cli.tables import Words, with_words
+from hyperlaw.whole_file import write_whole
 
 if TYPE_CHECKING:
     from hyperlaw.diagnostics.spec import Checks
@@ -146,7 +147,7 @@ def backtest(
         say(f"Backtest, {found.withheld}.")
         show(found.summary)
     if out is not None:
-        found.table.to_csv(out, index=False)
+        write_whole(out, found.table.to_csv(index=False).encode())
         say(f"Wrote {out}.", err=True)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hyperlaw.cli.output import blocks, print_json, records, writable
+from hyperlaw.quote import quote
 
 
 def _seed(text: str) -> int:
@@ -14,7 +15,7 @@ def _seed(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(
-            f"it must be a whole number, received {text!r}. The column of the seeds of runs is --seed-column."
+            f"it must be a whole number, received {quote(text)}. The column of the seeds of runs is --seed-column."
         ) from None
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from hyperlaw.cli.wording import as_options
+from hyperlaw.quote import path_line
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from hyperlaw.diagnostics.spec import Checks
 
@@ -100,9 +102,10 @@ def writable(path: Path | None, option: str) -> None:
     except OSError as error:
         why = (error.strerror or str(error)).lower()
         if isinstance(error, FileExistsError | NotADirectoryError):
-            why = f"{path.parent} is no folder"
+            why = f"{path_line(path.parent)} is no folder"
         raise typer.BadParameter(
-            f"{path} cannot be written: {why}. Nothing was computed yet; name a file in a folder you may write to.",
+            f"{path_line(path)} cannot be written: {why}. Nothing was computed yet; name a file in a folder you may "
+            "write to.",
             param_hint=option,
         ) from None
 
@@ -126,7 +129,16 @@ def picture(path: Path | None, option: str = "--plot") -> None:
     kinds = FigureCanvasBase.get_supported_filetypes()
     if path.suffix.lower().lstrip(".") not in kinds:
         raise typer.BadParameter(
-            f"{path} must end in what kind of picture it is: {', '.join(f'.{kind}' for kind in sorted(kinds))}.",
+            f"{path_line(path)} must end in what kind of picture it is: "
+            f"{', '.join(f'.{kind}' for kind in sorted(kinds))}.",
             param_hint=option,
         )
     writable(path, option)
+
+
+def draw(figure: "Figure", path: Path) -> None:
+    """Write a picture, and say so."""
+    from hyperlaw.plots.style import save
+
+    save(figure, path)
+    say(f"Wrote {path}.", err=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from hyperlaw.quote import quote
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -26,7 +28,7 @@ def pairs(texts: Sequence[str] | None, option: str, example: str = "data=1.4T") 
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not (equals and name.strip()):
-            raise typer.BadParameter(f"{text!r} is not NAME=VALUE, such as {example}.", param_hint=option)
+            raise typer.BadParameter(f"{quote(text)} is not NAME=VALUE, such as {example}.", param_hint=option)
         found.append((name.strip(), value.strip()))
     return found
 
@@ -43,7 +45,7 @@ def number(text: str, what: str, option: str) -> float:
 
 def numbers(text: str, option: str) -> list[float]:
     """Numbers with commas between them."""
-    return [number(part, f"each of {text!r}", option) for part in text.split(",")]
+    return [number(part, f"each of {quote(text)}", option) for part in text.split(",")]
 
 
 def target(texts: Sequence[str]) -> dict[str, float | str | None]:
@@ -65,20 +67,20 @@ def kept(frame: "pd.DataFrame", conditions: Sequence[str] | None) -> "pd.DataFra
         found = _CONDITION.fullmatch(condition)
         if not found:
             raise typer.BadParameter(
-                f"{condition!r} is no condition. Write NAME=VALUE, or another of {' '.join(COMPARISONS)} between them; "
-                "quote it, for < and > mean something to a shell.",
+                f"{quote(condition)} is no condition. Write NAME=VALUE, or another of {' '.join(COMPARISONS)} between "
+                "them; quote it, for < and > mean something to a shell.",
                 param_hint="--where",
             )
         name, sign, value = found.groups()
         if sign == "=" and value.startswith("="):
-            raise typer.BadParameter(f"{condition!r}: write a single =.", param_hint="--where")
+            raise typer.BadParameter(f"{quote(condition)}: write a single =.", param_hint="--where")
         if name not in frame:
             raise typer.BadParameter(
-                f"there is no column {name!r}. {listed(list(frame.columns))}", param_hint="--where"
+                f"there is no column {quote(name)}. {listed(list(frame.columns))}", param_hint="--where"
             )
         frame = frame[_holds(frame[name], sign, value)]
         if frame.empty:
-            raise typer.BadParameter(f"no row is left by {condition!r}.", param_hint="--where")
+            raise typer.BadParameter(f"no row is left by {quote(condition)}.", param_hint="--where")
     return frame
 
 
@@ -90,7 +92,7 @@ def _holds(values: "pd.Series", sign: str, value: str) -> "pd.Series":
     if not isnan(bound):
         return COMPARISONS[sign](values.map(_number_in), bound)
     if sign not in ("=", "!="):
-        raise typer.BadParameter(f"{sign} needs a number behind it, received {value!r}.", param_hint="--where")
+        raise typer.BadParameter(f"{sign} needs a number behind it, received {quote(value)}.", param_hint="--where")
     texts, value = values.astype(str).str.strip(), value.strip()
     if value.lower() in ("true", "false"):
         return COMPARISONS[sign](texts.str.lower(), value.lower())
@@ -118,7 +120,8 @@ def _prior(text: str) -> "Prior":
 
     def refused(why: str) -> typer.BadParameter:
         return typer.BadParameter(
-            f"{text!r} is no prior: {why}. Write a distribution of NumPyro and its numbers, such as Normal(0.5,0.1).",
+            f"{quote(text)} is no prior: {why}. Write a distribution of NumPyro and its numbers, such as "
+            "Normal(0.5,0.1).",
             param_hint="--prior",
         )
 
@@ -144,7 +147,7 @@ def _prior(text: str) -> "Prior":
             else:
                 given.append(float(value))
         except ValueError:
-            raise refused(f"{value.strip()!r} is no number") from None
+            raise refused(f"{quote(value.strip())} is no number") from None
     needs = list(known[name].arg_constraints)
     if set(needs) != {*needs[: len(given)], *named} or len(given) + len(named) != len(needs):
         raise refused(f"{known[name].__name__} needs {', '.join(needs)}")

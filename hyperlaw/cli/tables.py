@@ -12,6 +12,7 @@ import typer
 
 from hyperlaw.cli.parsing import kept, number, numbers, pairs
 from hyperlaw.cli.sources import Source, read_address
+from hyperlaw.quote import one_line, quote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +27,8 @@ class Kind(StrEnum):
     OPTIMA = "optima"
     CROSSINGS = "crossings"
     STEPS_TO_LOSS = "steps-to-loss"
+    NOISE_MEASUREMENTS = "noise-measurements"
+    GRADIENT_NORMS = "gradient-norms"
     CURVES = "curves"
 
 
@@ -90,14 +93,16 @@ class Words:
         """The table at an address; made into another where that is asked for."""
         import hyperlaw as hl
 
-        readers: dict[str, Any] = {"runs": hl.Runs, "optima": hl.Optima, "crossings": hl.Crossings, "curves": hl.Curves,
-                   "steps-to-loss": hl.StepsToLoss}  # fmt: skip
+        kinds: dict[str, Any] = {"runs": hl.Runs, "optima": hl.Optima, "crossings": hl.Crossings, "curves": hl.Curves,
+                 "steps-to-loss": hl.StepsToLoss, "noise-measurements": hl.NoiseMeasurements}  # fmt: skip
+        readers = {name: kind.from_frame for name, kind in kinds.items()}
+        readers["gradient-norms"] = hl.NoiseMeasurements.from_norms
         frame = read_address(address, self.source, self.experiment, self.final, self._history())
         rows = len(frame)
         frame = kept(frame, self.where)
         if self.where:
             typer.echo(f"{len(frame)} of {rows} rows kept by --where.", err=True)
-        reader = readers[self.kind].from_frame
+        reader = readers[self.kind]
         return self._made(reader(frame, **self._named(frame, set(inspect.signature(reader).parameters))), seed)
 
     def _history(self) -> list[str] | None:
@@ -124,7 +129,7 @@ class Words:
         if strange:
             words = ", ".join(sorted(known - {"frame"}))
             raise typer.BadParameter(
-                f"a table of {self.kind} has no {strange[0]}; its words are: {words}.", param_hint="--kind"
+                f"a table of {self.kind} has no {one_line(strange[0])}; its words are: {words}.", param_hint="--kind"
             )
         if "estimated" in given:
             given["estimated"] = tuple(given["estimated"])
@@ -172,11 +177,14 @@ def _column_or_number(word: str, value: Any, frame: "pd.DataFrame") -> Any:
     """What was typed: a column where there is one of that name, else a number where the word may be one."""
     from hyperlaw.data.vocabulary import COUNTS
 
+    if word == "window":  # of gradient norms: a count, never a column
+        count = number(value, "window", "--column")
+        return int(count) if count.is_integer() else count
     if not isinstance(value, str) or word not in (*COUNTS, "learning_rate", "utd") or value in frame:
         return value
     if not value.lstrip("+-.")[:1].isdigit():
         return value
-    return number(value, f"the column {value!r} is not in the table, and a number", f"--{word.replace('_', '-')}")
+    return number(value, f"the column {quote(value)} is not in the table, and a number", f"--{word.replace('_', '-')}")
 
 
 def with_words(verb: Callable[..., None]) -> Callable[..., None]:

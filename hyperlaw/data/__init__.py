@@ -3,6 +3,7 @@
 # Loaded together, so that `hyperlaw.data.table.TABLES` knows every kind.
 from hyperlaw.data import crossings as crossings
 from hyperlaw.data import curves as curves
+from hyperlaw.data import noise_measurements as noise_measurements
 from hyperlaw.data import optima as optima
 from hyperlaw.data import runs as runs
 from hyperlaw.data import steps_to_loss as steps_to_loss

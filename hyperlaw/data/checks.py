@@ -229,7 +229,8 @@ def one_run(table: pd.DataFrame, scales: list[str], column: str) -> pd.Series:
         run = several.index[(several > 1).any(axis=1)][0]
         names = ", ".join(several.columns[several.loc[run] > 1])
         raise ValueError(
-            f"rows of one run must differ in data alone, but run {run} (column {quote(column)}) has several values of "
-            f"{names}. Name the column that tells runs apart, run=, or rename this one if it says something else."
+            f"rows of one run must differ in data alone, but run {quote(run)} (column {quote(column)}) has several "
+            f"values of {names}. Name the column that tells runs apart, run=, or rename this one if it says something "
+            "else."
         )
     return pd.Series(pd.factorize(table["run"], sort=True)[0], table.index)

@@ -182,7 +182,7 @@ def _name(word: str, column: object, frame: pd.DataFrame) -> str:
     number = " or one number for every row" if word in CONSTANTS else ""
     raise TypeError(
         f"{word} must be the name of a column{number}, received {type(column).__name__}. To use values that are not in "
-        f"the table yet, add them: df[{word!r}] = ..."
+        f"the table yet, add them: df[{quote(word)}] = ..."
     )
 
 

@@ -15,7 +15,7 @@ from hyperlaw.data.curve_readers import CurveReaders
 from hyperlaw.data.estimators.crossing_times import crossing_times
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.display import View
-from hyperlaw.quote import quote
+from hyperlaw.quote import quote, some_of
 
 SETTING = ("task", "params", "width", "utd", *HYPERPARAMETERS)
 Thresholds = Sequence[float] | Mapping[str, Sequence[float]]
@@ -177,7 +177,7 @@ class Curves(CurveReaders):
             try:
                 columns, drawn = crossing_times(own, levels[i], bootstrap, generator)
             except ValueError as wrong:
-                named = ", ".join(f"{name} {value}" for name, value in places.iloc[i].items())
+                named = some_of(f"{name} {value}" for name, value in places.iloc[i].items())
                 raise ValueError(f"{named}: {wrong}") from None
             found.append({"threshold": levels[i], "level": np.arange(len(levels[i]))} | columns)
             draws.append(drawn)
@@ -222,8 +222,8 @@ def _thresholds(thresholds: Thresholds, tasks: tuple[str, ...]) -> dict[str, np.
         wrong = [task for task in tasks if task not in thresholds] + [t for t in thresholds if t not in tasks]
         if wrong:
             raise ValueError(
-                f"thresholds by task must name each of {', '.join(map(quote, tasks[:5]))} and no other, received "
-                f"{', '.join(map(quote, list(thresholds)[:5]))}."
+                f"thresholds by task must name each of {some_of(map(quote, tasks), most=5)} and no other, received "
+                f"{some_of(map(quote, thresholds), most=5)}."
             )
         by_task = {task: thresholds[task] for task in tasks}
     else:

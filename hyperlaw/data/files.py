@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from hyperlaw.quote import quote
+from hyperlaw.quote import one_line, quote
 
 SEPARATORS = ",;\t|"
 SNIFFED = 100
@@ -39,7 +39,7 @@ def read_file(path: str | PathLike[str]) -> pd.DataFrame:
     except (OSError, ValueError):  # no name that a file can have, or no right to read it
         content = None
     if content is None:
-        said = quote(str(path))[1:-1]
+        said = one_line(path)
         raise FileNotFoundError(f"there is no file {said} to read. Give the path of a CSV, Parquet or JSON file.")
     return read_bytes(content, str(path))
 
@@ -50,7 +50,7 @@ def as_table(make: Callable[[], pd.DataFrame], name: str) -> pd.DataFrame:
         return make()
     except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
         raise ValueError(
-            f"{name} cannot be read as a table: {quote(str(error))[1:-1]}. A table has a name for every column, and in "
+            f"{name} cannot be read as a table: {one_line(error)}. A table has a name for every column, and in "
             "every row a value for each."
         ) from None
 
@@ -72,7 +72,7 @@ def read_bytes(content: bytes, name: str) -> pd.DataFrame:
     ValueError
         When it is empty or cannot be read as any of them.
     """
-    name = quote(name)[1:-1]
+    name = one_line(name)
     try:
         if content[:2] == b"\x1f\x8b":
             content = gzip.decompress(content)
@@ -80,11 +80,11 @@ def read_bytes(content: bytes, name: str) -> pd.DataFrame:
             return pd.read_parquet(io.BytesIO(content))
     except (TypeError, NotImplementedError) as error:
         raise ValueError(
-            f"{name} has a column of a type that pandas has not: {quote(str(error))[1:-1]}. Write it with plain "
+            f"{name} has a column of a type that pandas has not: {one_line(error)}. Write it with plain "
             "numbers and text."
         ) from None
     except (OSError, EOFError, zlib.error, ValueError) as error:  # Arrow's too
-        said = quote(str(error))[1:-1]
+        said = one_line(error)
         raise ValueError(f"{name} is damaged or cut off: {said}. Write it again.") from None
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")

@@ -13,7 +13,7 @@ from hyperlaw.data.columns import Column, Tabular, as_frame, positive, read
 from hyperlaw.data.sweep_shape import batch_factor, no_steps
 from hyperlaw.data.table import Table, example_rows, point_rows
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, SCALES
-from hyperlaw.quote import quote
+from hyperlaw.quote import quote, some_of
 
 QUANTITIES = (*HYPERPARAMETERS, "utd", "improvement")
 AT_LIMIT = 1e-9
@@ -118,7 +118,7 @@ class Optima(Table):
             strange = [name for name in columns if name not in chosen]
             if strange:
                 raise ValueError(
-                    f"{word} was named for {', '.join(map(repr, strange))}, which is not estimated; estimated are: "
+                    f"{word} was named for {some_of(map(quote, strange))}, which is not estimated; estimated are: "
                     f"{', '.join(chosen)}. Name it in estimated= or leave it out of {word}=."
                 )
         limits = {f"{name}_{word}": columns.get(name) for name in chosen for word, columns in ends.items()}
@@ -193,7 +193,7 @@ class Optima(Table):
         if unknown or not scales:
             raise ValueError(
                 f"as_tasks takes scales of this table, {', '.join(self.scales) or 'which has none'}; received "
-                f"{', '.join(map(repr, unknown)) or 'none'}."
+                f"{some_of(map(quote, unknown))}."
             )
         frame = self.frame
         several = [frame["task"]] if len(self.tasks) > 1 else []

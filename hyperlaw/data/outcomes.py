@@ -9,7 +9,7 @@ import pandas as pd
 from hyperlaw.data import checks
 from hyperlaw.data.columns import listed
 from hyperlaw.data.numerals import as_number
-from hyperlaw.quote import quote
+from hyperlaw.quote import quote, some_of
 
 # The state of a run, in the words of trackers and schedulers; hyphens and blanks are as underscores, case is nothing.
 FINISHED = ("finished", "complete", "completed", "success", "succeeded", "done", "ok", "terminated")
@@ -82,7 +82,7 @@ def finished(
     if unknown:
         raise ValueError(
             f"column {quote(found['state'])} holds the state of each run, but "
-            f"{', '.join(map(quote, unknown[:5]))} is none. "
+            f"{some_of(map(quote, unknown), most=5)} is none. "
             f"A run that counts is one of {', '.join((*FINISHED, *DIVERGED))}; one that does not is one of "
             f"{', '.join(UNFINISHED)}. Map others to these: "
             f"df[{quote(found['state'])}].replace({{{quote(unknown[0])}: 'finished'}})."
@@ -92,7 +92,7 @@ def finished(
         diverged |= checks.booleans(table["diverged"], found["diverged"])
     keep = said.isin(FINISHED) | diverged
     if not keep.any():
-        raise ValueError(f"no run finished: column {quote(found['state'])} holds {', '.join(sorted(set(said)))} alone.")
+        raise ValueError(f"no run finished: column {quote(found['state'])} holds {some_of(sorted(set(said)))} alone.")
     for state, count in said[~keep].value_counts().items():
         notes.append(f"{count} left out: {state}")
     return table.assign(diverged=diverged)[keep]
@@ -261,7 +261,7 @@ def best_over(
             f"tune_over must list columns that nothing else is read from, received {quote(names)}. "
             f"{listed(list(beside))}"
         )
-    said = ", ".join(map(str, names))
+    said = some_of(names)
     tuned = pd.concat([table[key], beside.loc[table.index, names].astype(object).map(quote)], axis=1)
     twice = tuned.duplicated(keep=False)
     if twice.any():

@@ -12,6 +12,7 @@ from hyperlaw.data.columns import Column, Tabular, as_frame, positive, read
 from hyperlaw.data.sweep_shape import batch_factor
 from hyperlaw.data.table import Table, point_rows
 from hyperlaw.data.vocabulary import SCALES
+from hyperlaw.quote import some_of
 
 MIN_BATCHES = 2
 
@@ -149,7 +150,7 @@ def _curves(table: pd.DataFrame, place: list[str]) -> pd.DataFrame:
     batches = table.groupby("curve").size()
     if (batches < MIN_BATCHES).any():
         first = table[table["curve"] == batches.index[batches < MIN_BATCHES][0]].iloc[0]
-        named = ", ".join(f"{name} {first[name]}" for name in place)
+        named = some_of(f"{name} {first[name]}" for name in place)
         raise ValueError(
             f"{(batches < MIN_BATCHES).sum()} of {len(batches)} curves have a single batch size, first {named}: one "
             "alone says nothing about the trade between steps and examples. Add batch sizes, or leave the curve out."

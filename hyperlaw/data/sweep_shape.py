@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from hyperlaw.quote import quote
+from hyperlaw.quote import quote, some_of
 
 MIN_LEARNING_RATES = 3
 # Horizons this near are one where no more than a step of the largest batch parts them; nearly one, where more does.
@@ -149,7 +149,7 @@ def _no_repeats(table: pd.DataFrame, scales: list[str], beside: pd.DataFrame | N
     else:
         ways = f"task={quote(differ[0])} for a task each, or if it tells repeats apart, seed={quote(differ[0])}"
     raise ValueError(
-        f"{said} They differ in {' and '.join(map(repr, differ))}. If that is a hyperparameter, pass "
+        f"{said} They differ in {some_of(map(quote, differ))}. If that is a hyperparameter, pass "
         f"tune_over={quote(differ)} to keep the best run of each setting, {ways}. Or keep the rows of one value."
     )
 

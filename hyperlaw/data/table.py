@@ -11,16 +11,16 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, SCALES
-from hyperlaw.display import Shown, View, figures
-from hyperlaw.quote import quote
+from hyperlaw.display import Shown, View, ends, figures
+from hyperlaw.quote import quote, some_of
 
 TABLES: dict[str, type["Table"]] = {}
-MEASURED = (*HYPERPARAMETERS, "loss", "performance", "steps", "data", "utd", "improvement")
+MEASURED = (*HYPERPARAMETERS, "loss", "performance", "steps", "data", "utd", "improvement", "noise_scale")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Table(Shown):
-    """Rows in the package's own words; the base of `Runs`, `Optima`, `Crossings`, `StepsToLoss` and `Curves`.
+    """Rows in the package's own words; the base of `Runs`, `Curves`, and the tables of measured values.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Table(Shown):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the values: equal for equal rows, whatever their source and order."""
+        """SHA-256 of the values: equal for equal rows, whatever their source, their order and the names of runs."""
         return _sha256(self._frame, np.sort(self._row_hashes))
 
     @cached_property
@@ -84,9 +84,19 @@ class Table(Shown):
         """SHA-256 of the values in their order, which is what draws of each row are kept in."""
         return _sha256(self._frame, self._row_hashes)
 
+    @property
+    def earlier_digests(self) -> tuple[str, str]:
+        """What earlier versions took for its digest: the names of runs counted, and once the order of rows too."""
+        rows = _hashes(self._frame)
+        return _sha256(self._frame, np.sort(rows)), _sha256(self._frame, rows)
+
     @cached_property
     def _row_hashes(self) -> np.ndarray:
-        return pd.util.hash_pandas_object(self._frame, index=False).to_numpy()
+        if "run" not in self._frame:
+            return _hashes(self._frame)
+        # Which rows are one run counts, not what it is called: a tracker names a run at random.
+        of_row = pd.Series(_hashes(self._frame.drop(columns="run")), self._frame.index)
+        return _hashes(self._frame.assign(run=of_row.groupby(self._frame["run"]).transform("sum")))
 
     def points(self) -> pd.DataFrame:
         """One row a measured value.
@@ -152,10 +162,15 @@ class Table(Shown):
 
     def _summary(self) -> str:
         """Tasks and range of each scale."""
-        spans = [f"{name} {self._frame[name].min():.3g} to {self._frame[name].max():.3g}" for name in self.scales]
+        spans = [f"{name} {ends(self._frame[name])}" for name in self.scales]
         return "; ".join(
             [f"{len(self.tasks)} task{'s' if len(self.tasks) > 1 else ''}", *([", ".join(spans)] if spans else [])]
         )
+
+
+def _hashes(frame: pd.DataFrame) -> np.ndarray:
+    """A number for each row, from its values."""
+    return pd.util.hash_pandas_object(frame, index=False).to_numpy()
 
 
 def _sha256(frame: pd.DataFrame, rows: np.ndarray) -> str:
@@ -195,5 +210,5 @@ def example_rows(columns: Sequence[str]) -> pd.DataFrame:
     """
     unknown = [name for name in columns if name not in EXAMPLE]
     if unknown:
-        raise ValueError(f"there is no example of {', '.join(unknown)}; there are of {', '.join(EXAMPLE)}.")
+        raise ValueError(f"there is no example of {some_of(unknown)}; there are of {', '.join(EXAMPLE)}.")
     return pd.DataFrame([dict(zip(columns, row, strict=True)) for row in product(*(EXAMPLE[n] for n in columns))])

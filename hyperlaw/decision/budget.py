@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from hyperlaw.quote import quote
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -36,7 +38,7 @@ class Budget:
         for name in ("delta", "flops"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be finite and above zero, received {value!r}.")
+                raise ValueError(f"{name} must be finite and above zero, received {quote(value)}.")
 
     def compute(self, utd: Any, batch_size: Any, data: Any, params: Any) -> Any:
         """FLOPs of all updates of a critic of `params` parameters; numbers or arrays that broadcast."""

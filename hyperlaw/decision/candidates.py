@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, At
-from hyperlaw.decision.constraints import ROUNDING, Candidates, Constraint, OneOf, shortfalls
+from hyperlaw.decision.constraints import ROUNDING, AtLeast, AtMost, Candidates, Constraint, OneOf, shortfalls
 from hyperlaw.decision.mixture import Part
 from hyperlaw.decision.pricing import Prices, Pricing
 from hyperlaw.inference.predict import GRID, batch_range, check_batches, grid, span
+from hyperlaw.quote import some_of
 from hyperlaw.risk import Risk, choose
 
 APART = np.log(2) / 2
@@ -70,9 +71,16 @@ class Priced:
         return {name: float(values[self.chosen]) for name, values in self.prices.settings.items()}
 
     def binding(self, subject_to: Sequence[Constraint]) -> list[Constraint]:
-        """The constraints that the candidate of the lowest risk misses: without them the choice would be another."""
-        freely = self.missed[:, np.argmin(self.risks)]
-        return [constraint for constraint, miss in zip(subject_to, freely, strict=True) if miss > ROUNDING]
+        """The constraints that hold the choice back.
+
+        Those that the candidate of the lowest risk misses, and bounds that the choice just meets and others do not.
+        """
+        found = []
+        for constraint, miss in zip(subject_to, self.missed, strict=True):
+            just = isinstance(constraint, AtMost | AtLeast) and abs(miss[self.chosen]) <= ROUNDING < np.ptp(miss)
+            if just or miss[np.argmin(self.risks)] > ROUNDING:
+                found.append(constraint)
+        return found
 
     def keep(self, rows: pd.DataFrame, subject_to: Sequence[Constraint], at: At) -> np.ndarray:
         """Whether further settings, in columns of `rows`, keep to the constraints, each row."""
@@ -154,7 +162,8 @@ def _grid(
     points = dict(zip(HYPERPARAMETERS, GRID, strict=True))
 
     def axis(name: str, reach: np.ndarray, count: int) -> np.ndarray:
-        wanted = np.geomspace(reach.min(), reach.max(), count)
+        least, largest = reach.min(), reach.max()
+        wanted = np.geomspace(least, largest, count) if least < largest else reach[:1]
         # The limits themselves are candidates, and so are settings beyond them, for what a constraint costs.
         values = np.unique(np.concatenate([wanted, np.clip(wanted, *ends[name])]))
         for constraint in subject_to:
@@ -167,7 +176,7 @@ def _grid(
     batches = batches[(batches >= possible[0] * (1 - ROUNDING)) & (batches <= possible[1] * (1 + ROUNDING))]
     if not len(batches):
         raise ValueError(
-            f"{', '.join(map(str, subject_to))} leave no batch size that holds 1 data point at least and at most all "
+            f"{some_of(subject_to)} leave no batch size that holds 1 data point at least and at most all "
             f"{possible[1]:.6g} of the target. Give others, in data points."
         )
     low, high = ends["batch_size"]

@@ -13,6 +13,8 @@ from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.explain import explain, sections
 from hyperlaw.decision.plan import Score, score_plan
 from hyperlaw.display import Shown, View
+from hyperlaw.quote import quote
+from hyperlaw.risk import risk_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,8 +37,8 @@ class Choice(Shown, Decided):
         """
         if not (regret > 0 and 0 < probability < 1):
             raise ValueError(
-                f"safe_set needs regret > 0 nats and probability strictly between 0 and 1, received {regret!r} "
-                f"and {probability!r}."
+                f"safe_set needs regret > 0 nats and probability strictly between 0 and 1, received {quote(regret)} "
+                f"and {quote(probability)}."
             )
         within = (self.priced.prices.regret <= regret).mean(axis=0)
         safe = (within >= probability) & self.candidates["allowed"].to_numpy()
@@ -83,7 +85,7 @@ class Choice(Shown, Decided):
             "loss": self.loss.to_dict(),
             "table": self.table.to_dict("index"),
             "at": self.at,
-            "risk": str(self.risk),
+            "risk": risk_name(self.risk),
             "subject_to": [str(constraint) for constraint in self.subject_to],
             "diverge_cost": self.diverge_cost,
             "extrapolation": self.extrapolation.to_dict("index"),
@@ -156,7 +158,7 @@ class Choice(Shown, Decided):
         Raises
         ------
         ValueError
-            When the path does not end in `.html`.
+            When the path does not end in `.html`, or `next_runs` or `sensitivity` are of another target.
         OSError
             When it cannot be written there.
         """

@@ -23,6 +23,7 @@ from hyperlaw.data.numerals import as_number
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
 from hyperlaw.decision.pricing import Prices, Pricing
 from hyperlaw.inference.predict import batch_range
+from hyperlaw.quote import one_line, quote, some_of
 
 Quantity = str | Callable[[np.ndarray, np.ndarray, At], np.ndarray]
 DRAWN = ("loss", "regret")
@@ -55,19 +56,19 @@ class _Bounded(ABC):
         object.__setattr__(self, "bound", as_number(self.bound, f"the bound of {name}", count=True))
         if not callable(self.quantity) and self.quantity not in NAMES:
             raise ValueError(
-                f"{name} knows no quantity {self.quantity!r}. It is one of {', '.join(NAMES)}, or a function "
+                f"{name} knows no quantity {quote(self.quantity)}. It is one of {', '.join(NAMES)}, or a function "
                 "f(learning_rate, batch_size, at) that returns one number a candidate."
             )
         if not np.isfinite(self.bound):
-            raise ValueError(f"{name} needs a finite bound, received {self.bound!r}.")
+            raise ValueError(f"{name} needs a finite bound, received {quote(self.bound)}.")
         if self.quantity in DRAWN and self.probability is None:
             object.__setattr__(self, "probability", PROBABILITY)
         if self.probability is None:
             return
         if not 0 < self.probability < 1:
             raise ValueError(
-                f"{name} needs a probability strictly between 0 and 1, received {self.probability!r}: the worst of "
-                "heavy-tailed draws says how many there are, not what a run may do."
+                f"{name} needs a probability strictly between 0 and 1, received {quote(self.probability)}: the worst "
+                "of heavy-tailed draws says how many there are, not what a run may do."
             )
         if self.quantity not in DRAWN:
             raise ValueError(
@@ -82,7 +83,9 @@ class _Bounded(ABC):
     @property
     def said(self) -> str:
         """Name of the quantity."""
-        return getattr(self.quantity, "__name__", "the quantity") if callable(self.quantity) else self.quantity
+        if callable(self.quantity):
+            return one_line(getattr(self.quantity, "__name__", "the quantity"))
+        return self.quantity
 
     def check(self, at: At) -> None:
         """Refuse a quantity that the target says nothing of."""
@@ -90,7 +93,7 @@ class _Bounded(ABC):
         missing = [name for name in needs if name not in at]
         if missing:
             raise ValueError(
-                f"{self} needs {', '.join(missing)} in the target, received {', '.join(at)}. Use a function "
+                f"{self} needs {', '.join(missing)} in the target, received {some_of(at)}. Use a function "
                 "f(learning_rate, batch_size, at) instead."
             )
 
@@ -210,11 +213,11 @@ class Chance:
     def __post_init__(self) -> None:
         if self.event != "diverge":
             raise ValueError(
-                f"Chance knows the event 'diverge', received {self.event!r}. For a quantity that differs from draw to "
-                'draw use AtMost("loss", bound, probability=0.9).'
+                f"Chance knows the event 'diverge', received {quote(self.event)}. For a quantity that differs from "
+                'draw to draw use AtMost("loss", bound, probability=0.9).'
             )
         if not 0 < self.at_most < 1:
-            raise ValueError(f"Chance needs at_most strictly between 0 and 1, received {self.at_most!r}.")
+            raise ValueError(f"Chance needs at_most strictly between 0 and 1, received {quote(self.at_most)}.")
 
     @property
     def said(self) -> str:
@@ -274,12 +277,14 @@ class OneOf:
             values = (as_number(value, "a value of OneOf", count=True) for value in np.atleast_1d(self.values).tolist())
             object.__setattr__(self, "values", tuple(sorted(values)))
         if self.quantity not in HYPERPARAMETERS:
-            raise ValueError(f"OneOf is for {' or '.join(HYPERPARAMETERS)}, received {self.quantity!r}.")
+            raise ValueError(f"OneOf is for {' or '.join(HYPERPARAMETERS)}, received {quote(self.quantity)}.")
         if (self.multiples_of is None) == (self.values is None):
-            raise ValueError(f"OneOf needs multiples_of or values, received {self.multiples_of} and {self.values}.")
+            raise ValueError(
+                f"OneOf needs multiples_of or values, received {quote(self.multiples_of)} and {quote(self.values)}."
+            )
         numbers = self.values if self.values is not None else (self.multiples_of,)
         if not numbers or not all(v is not None and np.isfinite(v) and v > 0 for v in numbers):
-            raise ValueError(f"OneOf needs numbers above zero, received {list(numbers)}.")
+            raise ValueError(f"OneOf needs numbers above zero, received {quote(list(numbers))}.")
 
     @property
     def said(self) -> str:
@@ -340,7 +345,7 @@ def limits(subject_to: list[Constraint], at: At) -> dict[str, tuple[float, float
         if low > high * (1 + ROUNDING):
             raise ValueError(
                 f"subject_to leaves no {name}: it would have to be at least {low:.6g} and at most {high:.6g} "
-                f"({', '.join(str(c) for c in subject_to if name in c.limits(at))}; a batch holds 1 data point at "
+                f"({some_of(c for c in subject_to if name in c.limits(at))}; a batch holds 1 data point at "
                 "least, and at most the data). Loosen one of them."
             )
     return found

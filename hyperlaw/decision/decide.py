@@ -15,6 +15,7 @@ from hyperlaw.decision.trusted import of_target, trusted
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import check_candidates, extrapolation
 from hyperlaw.models.likelihoods.surface import GIVEN
+from hyperlaw.quote import one_line, quote
 from hyperlaw.risk import Risk, as_risk
 
 SAME = 1e-6
@@ -117,13 +118,13 @@ def _check(subject_to: list[Constraint], diverge_cost: float | None) -> None:
     for constraint in subject_to:
         if not isinstance(constraint, Constraint):
             raise ValueError(
-                f"subject_to takes hl.AtMost, hl.AtLeast, hl.Chance and hl.OneOf, received {constraint!r}. For "
+                f"subject_to takes hl.AtMost, hl.AtLeast, hl.Chance and hl.OneOf, received {quote(constraint)}. For "
                 'instance subject_to=[hl.AtMost("steps", 2e5)].'
             )
     if diverge_cost is not None and not (np.isfinite(diverge_cost) and diverge_cost >= 0):
         raise ValueError(
-            f"diverge_cost must be a finite number of nats, 0 or more; received {diverge_cost!r}. To forbid divergence "
-            'use subject_to=[hl.Chance("diverge", at_most=0.01)].'
+            f"diverge_cost must be a finite number of nats, 0 or more; received {quote(diverge_cost)}. To forbid "
+            'divergence use subject_to=[hl.Chance("diverge", at_most=0.01)].'
         )
 
 
@@ -137,7 +138,7 @@ def _check_given(part: Part, rules: list[Constraint]) -> None:
             continue
         if abs(rule.allowed(np.array([batch])) / batch - 1).min() > SAME:
             raise ValueError(
-                f"{rule} leaves no batch size of {batch:g}, the one that was used: no cell of this sweep tried "
-                "several, so nothing says what another batch size would change. Add runs at other batch sizes, or "
-                "leave that constraint out."
+                f"{one_line(rule)} leaves no batch size of {batch:g}, the one that was used: no cell of this sweep "
+                "tried several, so nothing says what another batch size would change. Add runs at other batch sizes, "
+                "or leave that constraint out."
             )

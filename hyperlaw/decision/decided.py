@@ -15,7 +15,7 @@ from hyperlaw.decision.constraints import Constraint, OneOf
 from hyperlaw.decision.mixture import Part
 from hyperlaw.decision.price_table import disagreement, price_table
 from hyperlaw.decision.pricing import Pricing
-from hyperlaw.decision.trajectory import cell_optima, law_trajectory
+from hyperlaw.decision.trajectory import cell_optima, law_levels, law_trajectory
 from hyperlaw.diagnostics.baselines.settings import reuse_best
 from hyperlaw.diagnostics.spec import Checks
 from hyperlaw.inference.posterior import Posterior
@@ -64,6 +64,11 @@ class Decided:
     def pricing(self) -> Pricing:
         """What prices further settings."""
         return self.priced.pricing
+
+    @property
+    def against(self) -> str:
+        """What regret is measured against, in words: given candidates are judged against the best of them."""
+        return "the best of the given candidates" if self.priced.given else "the best possible setting"
 
     @property
     def diverge_cost(self) -> float | None:
@@ -141,19 +146,22 @@ class Decided:
 
     @cached_property
     def regret_along(self) -> pd.DataFrame:
-        """Regret along the learning rate, at the batch size of the choice, or the nearest one of the candidates.
+        """Regret along the learning rates of the candidates, at the batch size of the choice.
 
-        Columns `learning_rate` (rising), `batch_size`, `lower, median, upper` (90 %) and `mean` of the regret, `risk`,
-        and `allowed`.
+        Where the candidates were given, of those at the nearest batch size. Columns `learning_rate` (rising),
+        `batch_size`, `lower, median, upper` (90 %) and `mean` of the regret, `risk`, and `allowed`.
         """
         pairs = self.candidates[~self.candidates["polished"]]  # the polished one is alone in its row
         apart = np.abs(np.log(pairs["batch_size"] / self.setting["batch_size"]))
         line = pairs[apart <= apart.min() + 1e-9].sort_values("learning_rate")
-        regret = self.priced.prices.regret[:, line.index]
-        found = line[[*HYPERPARAMETERS, "risk", "allowed"]].assign(
-            **interval_columns(regret, 0), mean=regret.mean(axis=0)
-        )
-        return found.reset_index(drop=True)
+        line = line[list(HYPERPARAMETERS)].reset_index(drop=True)
+        if not self.priced.given:
+            line = line.assign(batch_size=self.setting["batch_size"])
+        regret = self.pricing.price({name: line[name].to_numpy() for name in HYPERPARAMETERS}).regret
+        return line.assign(
+            **interval_columns(regret, 0), mean=regret.mean(axis=0), risk=self.risk(regret),
+            allowed=self.priced.keep(line, self.subject_to, self.at),
+        )  # fmt: skip
 
     @property
     def regret(self) -> xr.DataArray:
@@ -168,7 +176,7 @@ class Decided:
 
     @property
     def binding(self) -> list[Constraint]:
-        """The constraints without which the choice would be another."""
+        """The constraints that hold the choice back: bounds that it sits on, and those that a better setting misses."""
         return self.priced.binding(self.subject_to)
 
     @property
@@ -202,6 +210,12 @@ class Decided:
     def trajectory(self) -> pd.DataFrame:
         """The law from the smallest runs to the target, with intervals; column `law` names it."""
         rows = [law_trajectory(fit, self.at).assign(law=name) for name, fit in self.fits.items()]
+        return pd.concat(rows, ignore_index=True)
+
+    @cached_property
+    def levels(self) -> pd.DataFrame:
+        """The law's medians at the sizes that the runs have beside the one that moves; column `law` names it."""
+        rows = [law_levels(fit, self.at).assign(law=name) for name, fit in self.fits.items()]
         return pd.concat(rows, ignore_index=True)
 
     @cached_property

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hyperlaw.data.vocabulary import HYPERPARAMETERS, with_unit
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, number, with_unit
 from hyperlaw.decision.constraints import OneOf
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
 from hyperlaw.diagnostics.spec import Status
-from hyperlaw.display import few, figures
+from hyperlaw.display import few, figures, short
 from hyperlaw.models.likelihoods.surface import GIVEN
-from hyperlaw.risk import CVaR, Mean, Risk
+from hyperlaw.risk import CVaR, Mean, Quantile, Risk, risk_name
 
 ATTITUDES: dict[str, Risk] = {"the average": Mean(), "the worst tenth of the draws": CVaR(0.9)}
 # Settings that differ by less are the same to whoever sets them.
@@ -38,7 +38,12 @@ def sections(choice: Decided) -> dict[str, list[str]]:
 
 def _setting(choice: Decided) -> list[str]:
     rate, batch = (f"{name} = {value_words(choice, name)}" for name in HYPERPARAMETERS)
-    return [f"{rate} and {batch} data points for {target_words(choice.at)}. It minimises {choice.risk}."]
+    steps = f" ({steps_words(choice)} steps)" if "data" in choice.at else ""
+    return [
+        f"{rate} and {batch} data points{steps} for {target_words(choice.at)}.",
+        f"Regret is what a setting loses against {choice.against}. Of all settings allowed, this has the least",
+        f"{risk_words(choice.risk)}: {regret_words(choice, choice.table.loc['recommended', 'risk'])}.",
+    ]
 
 
 def _sure(choice: Decided) -> list[str]:
@@ -47,7 +52,7 @@ def _sure(choice: Decided) -> list[str]:
         f"between {figures(row['lower'], 2)} and {figures(row['upper'], 2)}"
         for row in (choice.intervals.loc[name] for name in HYPERPARAMETERS)
     )
-    there = "" if choice.batch_size_set is None else f" at a batch size of {choice.batch_size_set:.10g}"
+    there = "" if choice.batch_size_set is None else f" at a batch size of {value_words(choice, 'batch_size')}"
     best = [f"With 90 % probability the best learning rate{there} lies {rate}, and the best batch size {batch}."]
     if batch_size_given(choice):
         best = [
@@ -57,8 +62,8 @@ def _sure(choice: Decided) -> list[str]:
         ]
     return [
         *best,
-        f"Expected loss against the best possible setting: {regret_words(choice, row['regret_mean'])}; with 90 % "
-        f"probability no more than {regret_words(choice, row['regret_q90'])}.",
+        f"Expected regret: {regret_words(choice, row['regret_mean'])}; with 90 % probability no more than "
+        f"{regret_words(choice, row['regret_q90'])}.",
         f"Probability that it diverges: {percent_words(row['p_diverge'])}"
         + ("." if choice.diverge_cost is None else f", priced at {regret_words(choice, choice.diverge_cost)}."),
     ]
@@ -81,13 +86,13 @@ def wrong_sentences(choice: Decided) -> list[str]:
     cost = table["regret_mean"]
     reuse = choice.table.loc["reuse_best"]
     return [
-        f"Half the {words}: {regret_words(choice, cost[name, 0.5])} expected; "
-        f"twice: {regret_words(choice, cost[name, 2.0])}."
+        f"With half the {words} the expected regret is {regret_words(choice, cost[name, 0.5])}; "
+        f"with twice, {regret_words(choice, cost[name, 2.0])}."
         for name, words in (("learning_rate", "learning rate"), ("batch_size", "batch size"))
         if name in asked
     ] + [
         f"The best of the largest small runs again (learning_rate {figures(reuse['learning_rate'], 2)}, batch_size "
-        f"{figures(reuse['batch_size'], 2)}): {regret_words(choice, reuse['regret_mean'])} expected"
+        f"{figures(reuse['batch_size'], 2)}): an expected regret of {regret_words(choice, reuse['regret_mean'])}"
         + ("." if reuse["allowed"] else ", but it does not keep to the constraints.")
     ]
 
@@ -96,8 +101,8 @@ def extrapolation_sentences(choice: Decided) -> list[str]:
     """How far the target lies beyond the runs, a sentence a covariate."""
     far = choice.extrapolation[choice.extrapolation["decades"] > 0]
     return [
-        f"{row['decades']:.1f} decades beyond the runs in {name} (runs reach from {figures(row['lowest'], 2)} to "
-        f"{figures(row['highest'], 2)})."
+        f"{row['decades']:.1f} decades beyond the runs in {name} (runs reach from {short(row['lowest'])} to "
+        f"{short(row['highest'])})."
         for name, row in far.iterrows()
     ] or ["Not at all: the target lies within their range."]
 
@@ -111,7 +116,7 @@ def law_sentences(choice: Decided) -> list[str]:
         f"{figures(row['batch_size'], 2)}, which costs {regret_words(choice, row['cost_of_own'])} more"
         for name, row in choice.laws.iterrows()
     ]
-    return [f"The laws disagree: {'; '.join(own)} ({choice.risk} under all laws)."]
+    return [f"The laws disagree: {'; '.join(own)} ({risk_name(choice.risk)} under all laws)."]
 
 
 def change_sentences(choice: Decided) -> list[str]:
@@ -136,15 +141,16 @@ def change_sentences(choice: Decided) -> list[str]:
         free = pairs.loc[pairs["risk"].idxmin()]
         paid = choice.table.loc["recommended", "risk"] - free["risk"]
         bind, them = ("bind", "them") if len(choice.binding) > 1 else ("binds", "it")
-        sentences.append(
-            f"The choice sits on a bound: {' and '.join(map(str, choice.binding))} {bind}. Without {them} "
-            f"{_pair(free)} would lose {regret_words(choice, paid)} less ({choice.risk})."
-        )
+        without = (
+            f"Without {them} {_pair(free)} would lose {regret_words(choice, paid)} less ({risk_name(choice.risk)})."
+            if paid > 0 else f"No candidate beyond {them} is better."
+        )  # fmt: skip
+        sentences.append(f"The choice sits on a bound: {' and '.join(map(str, choice.binding))} {bind}. {without}")
     return sentences
 
 
 def limit_sentences(choice: Decided) -> list[str]:
-    """Candidates that cannot be told apart from the choice, bounds that it sits on, and how it was polished."""
+    """Candidates that cannot be told apart from the choice, and bounds that it sits on."""
     sentences = []
     if choice.tied:
         others = "1 other candidate" if choice.tied == 1 else f"{choice.tied} other candidates"
@@ -152,14 +158,14 @@ def limit_sentences(choice: Decided) -> list[str]:
     edges = choice.priced.on_edge(choice.subject_to)
     if edges:
         sentences.append(f"The choice sits on a bound ({'; '.join(edges)}): widen the candidates there.")
-    return [*sentences, choice.polish]
+    return sentences
 
 
 def _reservations(choice: Decided) -> list[str]:
     sentences = limit_sentences(choice)
     review = choice.checks.named(Status.REVIEW)
     if review:
-        sentences.append(f"To be reviewed before relying on it: {'; '.join(review)}.")
+        sentences.append(f"Checks to be looked at before relying on it: {'; '.join(review)} (`.checks` says why).")
     if choice.despite:
         sentences.append(
             f"Decided although checks failed ({few(choice.checks.failed)}); the reason given: {choice.despite}."
@@ -169,13 +175,18 @@ def _reservations(choice: Decided) -> list[str]:
 
 
 def target_words(at: dict[str, Any]) -> str:
-    """A target: "params = 7e9 and data = 1.4e12"."""
-    said = (f"= {figures(value, 3)}" if isinstance(value, float) else value or "new" for value in at.values())
+    """A target: "params = 7B and data = 1.4T"."""
+    said = (f"= {short(value)}" if isinstance(value, float) else value or "new" for value in at.values())
     return " and ".join(f"{name} {value}" for name, value in zip(at, said, strict=True))
 
 
 def _pair(setting: pd.Series) -> str:
     return " and ".join(figures(setting[name], 3) for name in HYPERPARAMETERS)
+
+
+def steps_words(choice: Decided) -> str:
+    """How many updates the target's data are at the chosen batch size."""
+    return f"{float(f'{number(choice.at, "data") / choice.setting["batch_size"]:.3g}'):,.0f}"
 
 
 def value_words(choice: Decided, name: str) -> str:
@@ -185,7 +196,19 @@ def value_words(choice: Decided, name: str) -> str:
     if given or any(isinstance(c, OneOf) and c.quantity == name for c in choice.subject_to):
         return f"{value:.10g}"
     width = choice.intervals.loc[name, "upper"] - choice.intervals.loc[name, "lower"]
-    return figures(value, max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2))
+    count = max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2)
+    return f"{float(f'{value:.{count}g}'):,.0f}" if 1e4 <= value < 1e9 else figures(value, count)
+
+
+def risk_words(risk: Risk, of: str = "regret") -> str:
+    """What of the regret, or of another cost, is minimised."""
+    if isinstance(risk, Mean):
+        return f"mean {of}"
+    if isinstance(risk, CVaR):
+        return f"mean {of} of the worst {percent_words(1 - risk.q)} of the draws"
+    if isinstance(risk, Quantile):
+        return f"{of} that {percent_words(risk.q)} of the draws stay below"
+    return f"{risk_name(risk)} of the {of}"
 
 
 def regret_words(choice: Decided, value: float) -> str:

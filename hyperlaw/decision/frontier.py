@@ -19,16 +19,18 @@ from hyperlaw.decision.budget import Budget
 from hyperlaw.decision.pareto import Pareto, Setting
 from hyperlaw.decision.trusted import trusted
 from hyperlaw.display import View
-from hyperlaw.inference.cells import values_at
+from hyperlaw.inference.cells import FARTHEST, values_at
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.laws.data_efficiency import DataEfficiency
 from hyperlaw.models.laws.utd_hyperparameters import UTDHyperparameters
+from hyperlaw.quote import quote, some_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAWS = 1000
 RATIOS, SIZES = 80, 8
+LARGEST = 600.0  # natural log of data: what more of it costs is beyond any number
 NEEDS = "fits must be {'efficiency': a fit of DataEfficiency, 'hyperparameters': a fit of UTDHyperparameters}"
 
 
@@ -121,7 +123,8 @@ def frontier(
     TypeError
         When a fit is not one of the two laws.
     ValueError
-        When performances, ratios, sizes, task or weights are not what is needed, or the critic's size is unknown.
+        When performances, ratios, sizes, task or weights are not what is needed, a performance is so far out that
+        nothing can be said, or the critic's size is unknown.
     RuntimeError
         When a check of a fit failed and no reason is given in `despite`.
     """
@@ -164,7 +167,7 @@ def frontier(
 def _laws(fits: Mapping[str, Any]) -> tuple[dict[str, Posterior], Posterior]:
     """Fits of the data efficiency by name, and that of the hyperparameters."""
     if set(fits) != {"efficiency", "hyperparameters"}:
-        raise ValueError(f"{NEEDS}; received {', '.join(map(repr, fits)) or 'none'}.")
+        raise ValueError(f"{NEEDS}; received {some_of(map(quote, fits))}.")
     given = fits["efficiency"]
     laws = {given.law.name: given} if isinstance(given, Posterior) else dict(given)
     if not laws:
@@ -172,7 +175,7 @@ def _laws(fits: Mapping[str, Any]) -> tuple[dict[str, Posterior], Posterior]:
     best = fits["hyperparameters"]
     for fit, kind in [*((fit, DataEfficiency) for fit in laws.values()), (best, UTDHyperparameters)]:
         if not (isinstance(fit, Posterior) and isinstance(fit.law, kind)):
-            what = f"a fit of {fit.law.name}" if isinstance(fit, Posterior) else repr(fit)
+            what = f"a fit of {fit.law.name}" if isinstance(fit, Posterior) else quote(fit)
             raise TypeError(f"{NEEDS}; received {what} where {kind.__name__} is needed.")
     measured = best.measured_values.quantities(best.table)
     if "batch_size" not in measured:
@@ -187,7 +190,7 @@ def _levels(performance: float | Sequence[float]) -> np.ndarray:
     """Performances, ascending."""
     levels = np.unique(np.asarray(performance, float))
     if not levels.size or not np.isfinite(levels).all():
-        raise ValueError(f"performance must be a finite number, or one or more of them; received {performance!r}.")
+        raise ValueError(f"performance must be a finite number, or one or more of them; received {quote(performance)}.")
     return levels
 
 
@@ -195,8 +198,8 @@ def _check_task(task: str | None, fits: Sequence[Posterior]) -> None:
     for fit in fits:
         if task is not None and task not in fit.table.tasks:
             raise ValueError(
-                f"{task!r} is not a task of the fit of {fit.law.name}: {', '.join(fit.table.tasks)}. Pass one that "
-                "every fit knows, or None for a new one."
+                f"{quote(task)} is not a task of the fit of {fit.law.name}: {some_of(fit.table.tasks)}. Pass one "
+                "that every fit knows, or None for a new one."
             )
 
 
@@ -205,8 +208,8 @@ def _counts(laws: Mapping[str, Posterior], weights: Mapping[str, float] | None, 
     shares = dict.fromkeys(laws, 1.0) if weights is None else dict(weights)
     if set(shares) != set(laws) or not all(w >= 0 for w in shares.values()) or not sum(shares.values()) > 0:
         raise ValueError(
-            f"weights must give a share, zero or more and not all zero, to each of {', '.join(laws)}; received "
-            f"{weights!r}."
+            f"weights must give a share, zero or more and not all zero, to each of {some_of(laws)}; received "
+            f"{quote(weights)}."
         )
     ends = np.cumsum([0.0, *(shares[name] for name in laws)]) / sum(shares.values())
     return dict(zip(laws, np.diff(np.round(ends * most).astype(int)).tolist(), strict=True))
@@ -216,10 +219,10 @@ def _candidates(laws: Mapping[str, Posterior], utd: tuple[float, float] | None, 
     """Ratios, and critic sizes, to choose from."""
     low, high = _range(laws, "utd") if utd is None else utd
     if not 0 < low < high < np.inf:
-        raise ValueError(f"utd must be a smallest and a larger ratio, both above zero; received {(low, high)!r}.")
+        raise ValueError(f"utd must be a smallest and a larger ratio, both above zero; received {quote((low, high))}.")
     if params is not None:
         if not (np.isfinite(params) and params > 0):
-            raise ValueError(f"params must be finite and above zero, received {params!r}.")
+            raise ValueError(f"params must be finite and above zero, received {quote(params)}.")
         sizes = np.array([float(params)])
     elif all("params" in fit.law.covariates for fit in laws.values()):
         sizes = np.unique(np.geomspace(*_range(laws, "params"), SIZES))
@@ -251,5 +254,15 @@ def _number(fit: Posterior) -> int:
 
 def _data(fit: Posterior, candidates: pd.DataFrame, levels: np.ndarray, count: int) -> np.ndarray:
     """Data to each performance, shape (count, performance, candidate)."""
-    logs = [values_at(fit, candidates.assign(threshold=level), scatter=False)["data"] for level in levels]
-    return np.exp(np.stack([_thin(one, count) for one in logs], axis=1))
+    logs, last = [], np.log(fit.table.frame["data"].max())
+    for level in levels:
+        one = _thin(values_at(fit, candidates.assign(threshold=level), scatter=False)["data"], count)
+        decades = (np.median(one, axis=0).min() - last) / np.log(10)
+        if decades > FARTHEST or one.max() > LARGEST:
+            raise ValueError(
+                f"performance {level:g} would take data {decades:.1f} decades beyond the crossings, which reach "
+                f"{fit.table.frame['threshold'].max():g}: nothing can be said there. Give performances nearer to those "
+                "that were fitted, in their unit."
+            )
+        logs.append(one)
+    return np.exp(np.stack(logs, axis=1))

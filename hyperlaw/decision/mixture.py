@@ -14,6 +14,7 @@ from hyperlaw.models.law import OptimumLaw
 from hyperlaw.models.likelihoods.base import Arrays
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
 from hyperlaw.models.likelihoods.surface import best_learning_rate
+from hyperlaw.quote import quote, some_of
 from hyperlaw.streams import generator
 
 WEIGHTS = ("stacking", "scale", "equal")
@@ -100,7 +101,7 @@ def check_fits(fits: Mapping[str, Posterior]) -> None:
     for name in others:
         if digests[name] != digests[first]:
             raise ValueError(
-                f"{name!r} and {first!r} were fitted to different runs ({fits[name].table.headline} and "
+                f"{quote(name)} and {quote(first)} were fitted to different runs ({fits[name].table.headline} and "
                 f"{fits[first].table.headline}): their draws cannot be mixed. Fit both to the same runs."
             )
 
@@ -124,7 +125,7 @@ def weigh(fits: Mapping[str, Posterior], weights: str | Mapping[str, float] | No
     """
     if len(fits) == 1:
         if weights is not None:
-            raise ValueError(f"weights are for several laws; there is one fit, received {weights!r}. Omit them.")
+            raise ValueError(f"weights are for several laws; there is one fit, received {quote(weights)}. Omit them.")
         return dict.fromkeys(fits, 1.0)
     if isinstance(weights, str) and weights in WEIGHTS:
         if weights == "equal":
@@ -140,10 +141,10 @@ def weigh(fits: Mapping[str, Posterior], weights: str | Mapping[str, float] | No
         given = {name: float(weights[name]) for name in fits}
     else:
         raise ValueError(
-            f'weights must be "stacking", "scale", "equal" or a number for each of {", ".join(fits)}; '
-            f"received {weights!r}."
+            f'weights must be "stacking", "scale", "equal" or a number for each of {some_of(fits)}; '
+            f"received {quote(weights)}."
         )
     total = sum(given.values())
     if not (np.isfinite(total) and total > 0 and min(given.values()) >= 0):
-        raise ValueError(f"weights must be numbers of 0 or more that do not all vanish, received {given!r}.")
+        raise ValueError(f"weights must be numbers of 0 or more that do not all vanish, received {quote(given)}.")
     return {name: value / total for name, value in given.items()}

@@ -26,6 +26,7 @@ from hyperlaw.display import Shown, View
 from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.progress import track
+from hyperlaw.quote import quote, some_of
 from hyperlaw.risk import CVaR, Mean, Risk, as_risk
 from hyperlaw.streams import check_seed, generator
 
@@ -66,6 +67,8 @@ class NextRuns(Shown):
         The attitude to risk.
     loss_unit, cost_unit
         Unit of the loss, and of the cost: "FLOPs", "data points", "runs", or "as given".
+    at
+        The target.
     """
 
     table: pd.DataFrame
@@ -76,6 +79,7 @@ class NextRuns(Shown):
     attitude: Risk
     loss_unit: str = NATS
     cost_unit: str = "as given"
+    at: At | None = None
 
     @property
     def path(self) -> pd.DataFrame:
@@ -207,11 +211,11 @@ def next_runs(
     """
     risk = as_risk(risk)
     if not isinstance(risk, Mean | CVaR):
-        raise ValueError(f"next_runs weighs draws, under hl.Mean() or hl.CVaR(q) alone; received {risk!r}.")
+        raise ValueError(f"next_runs weighs draws, under hl.Mean() or hl.CVaR(q) alone; received {quote(risk)}.")
     check_seed(seed)
     runs = _runs(fit, candidates)
     if not isinstance(n, int) or not 1 <= n <= len(runs):
-        raise ValueError(f"n must be a whole number from 1 to the {len(runs)} candidates, received {n!r}.")
+        raise ValueError(f"n must be a whole number from 1 to the {len(runs)} candidates, received {quote(n)}.")
     price, cells = _price(runs, cost), _cells(fit, runs)
     target = new_cell(fit, at)
     trusted({fit.law.name: fit}, despite)
@@ -256,6 +260,7 @@ def next_runs(
         attitude=risk,
         loss_unit=fit.runs.loss_unit,
         cost_unit=_cost_unit(runs, cost),
+        at=dict(at),
     )
 
 
@@ -321,8 +326,7 @@ def _runs(fit: Posterior, candidates: pd.DataFrame | Mapping[str, Any]) -> pd.Da
     missing = [name for name in needs if name not in frame]
     if missing:
         raise ValueError(
-            f"candidates must give {', '.join(needs)}; missing {', '.join(missing)}, received "
-            f"{', '.join(map(str, frame.columns))}."
+            f"candidates must give {', '.join(needs)}; missing {', '.join(missing)}, received {some_of(frame.columns)}."
         )
     if len(frame) == 0:
         raise ValueError("candidates must hold a run or more, received none.")
@@ -332,11 +336,14 @@ def _runs(fit: Posterior, candidates: pd.DataFrame | Mapping[str, Any]) -> pd.Da
         bad = ~(np.isfinite(values) & (values > 0))
         if bad.any():
             raise ValueError(
-                f"candidates[{name!r}] must be finite and above zero, received {frame[name].tolist()[bad.argmax()]!r}."
+                f"candidates[{quote(name)}] must be finite and above zero, received "
+                f"{quote(frame[name].tolist()[bad.argmax()])}."
             )
     unknown = sorted(set(frame["task"]) - set(fit.runs.tasks)) if several else []
     if unknown:
-        raise ValueError(f"candidates name the task {unknown[0]!r}; the fitted ones are {', '.join(fit.runs.tasks)}.")
+        raise ValueError(
+            f"candidates name the task {quote(unknown[0])}; the fitted ones are {some_of(fit.runs.tasks)}."
+        )
     columns = [*HYPERPARAMETERS, *scales, *(["task"] if several else [])]
     frame = frame[columns].astype({name: float for name in columns if name != "task"})
     return frame if frame.index.is_unique else frame.reset_index(drop=True)
@@ -346,7 +353,7 @@ def _price(runs: pd.DataFrame, cost: Cost) -> np.ndarray:
     """Cost of each candidate."""
     if isinstance(cost, str):
         if cost not in ("compute", "runs"):
-            raise ValueError(f'cost must be "compute", "runs", numbers or a function, received {cost!r}.')
+            raise ValueError(f'cost must be "compute", "runs", numbers or a function, received {quote(cost)}.')
         if cost == "compute" and "data" not in runs:
             raise ValueError('cost="compute" needs candidates with data, received none: give cost="runs" or numbers.')
         if cost == "runs":
@@ -355,7 +362,8 @@ def _price(runs: pd.DataFrame, cost: Cost) -> np.ndarray:
     price = np.asarray(cost(runs) if callable(cost) else cost, float)
     if price.shape != (len(runs),) or not (np.isfinite(price) & (price > 0)).all():
         raise ValueError(
-            f"cost must give one number above zero for each of the {len(runs)} candidates, received {price.tolist()}."
+            f"cost must give one number above zero for each of the {len(runs)} candidates, received "
+            f"{quote(price.tolist())}."
         )
     return price
 
@@ -375,7 +383,7 @@ def _cells(fit: Posterior, runs: pd.DataFrame) -> np.ndarray:
         same = (fitted[names] == list(key)).all(axis=1)
         if same.sum() > 1:
             other = [name for name in fit.runs.scales if name not in names]
-            where = ", ".join(f"{name} {value}" for name, value in zip(names, key, strict=True))
+            where = some_of(f"{name} {value}" for name, value in zip(names, key, strict=True))
             raise ValueError(
                 f"{int(same.sum())} fitted cells have {where}; "
                 f"candidates must give {' and '.join(other)} too, to tell them apart."

@@ -13,7 +13,8 @@ from hyperlaw.diagnostics.spec import Checks
 from hyperlaw.display import Shown, View, figures
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import ENDS, interval, interval_columns, intervals, with_interval
-from hyperlaw.risk import Risk, as_risk, choose
+from hyperlaw.quote import quote
+from hyperlaw.risk import Risk, as_risk, choose, risk_name
 
 POINTS = 40
 
@@ -49,15 +50,23 @@ class Setting(Shown):
     p_beyond: float
     risk: Risk
 
+    @property
+    def ends(self) -> list[str]:
+        """Where setting or performance ends at what was allowed, or asked for: sentences."""
+        found = [f"It sits on an end: {words}." for words in self.bounds]
+        if self.p_beyond > 0:
+            found.append(
+                f"In {self.p_beyond:.0%} of the draws the budget lies beyond the performances of the frontier: there "
+                "the nearest of them stands, and the interval of the performance ends with it."
+            )
+        return found
+
     def view(self) -> View:
         """What is shown of it."""
         said = ", ".join(f"{name} = {figures(value)}" for name, value in self.setting.items())
-        ends = [f"It sits on an end: {words}." for words in self.bounds]
-        if self.p_beyond > 0:
-            ends.append(f"In {self.p_beyond:.0%} of the draws the budget lies beyond the performances of the frontier.")
         return View(
             f"Setting for a budget of {figures(self.table.loc['budget', 'median'])} FLOPs",
-            "\n".join([f"Set {said}; it minimises {self.risk} of the excess cost.", *ends]),
+            "\n".join([f"Set {said}; it minimises {risk_name(self.risk)} of the excess cost.", *self.ends]),
             tables={"": self.table},
         )
 
@@ -202,7 +211,7 @@ class Pareto(Shown):
             above zero, has no two performances to lie between, or lies beyond them in most draws.
         """
         if (budget is None) == (performance is None):
-            raise ValueError(f"pass either budget= or performance=; received {budget!r} and {performance!r}.")
+            raise ValueError(f"pass either budget= or performance=; received {quote(budget)} and {quote(performance)}.")
         cost, reached, beyond = self._at_performance(performance) if budget is None else self._at_budget(budget)
         excess = cost / cost.min(axis=1, keepdims=True) - 1
         risk = as_risk(risk)
@@ -246,7 +255,7 @@ class Pareto(Shown):
         if performance not in levels:
             raise ValueError(
                 f"performance must be one of the frontier's, {', '.join(f'{v:g}' for v in levels)}; received "
-                f"{performance!r}. Name it in the call of frontier."
+                f"{quote(performance)}. Name it in the call of frontier."
             )
         cost = self.draws["budget"].sel(performance=performance).transpose("sample", "candidate").values
         return cost, np.full(len(cost), performance), 0.0
@@ -276,7 +285,9 @@ class Pareto(Shown):
     def _check_budget(self, budgets: Sequence[float] | np.ndarray) -> None:
         values = np.asarray(budgets, float)
         if not (np.isfinite(values) & (values > 0)).all():
-            raise ValueError(f"a budget must be finite and above zero, received {values[~(values > 0)].tolist()}.")
+            raise ValueError(
+                f"a budget must be finite and above zero, received {quote(values[~(values > 0)].tolist())}."
+            )
         levels = self.draws["performance"].values
         if len(levels) < 2:
             raise ValueError(

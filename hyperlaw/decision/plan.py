@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.data.numerals import as_number
+from hyperlaw.data.vocabulary import COUNTS, HYPERPARAMETERS, with_unit
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
 from hyperlaw.diagnostics.baselines.settings import deepseek, step_law
 from hyperlaw.display import Shown, View, figures
+from hyperlaw.quote import quote, some_of
 
 # Published formulas for language models, data in tokens, and the scales that they come from.
 FORMULAS = {
@@ -30,25 +32,34 @@ class Score(Shown):
         Row `plan`, then those of `choice.table`, then published formulas where the target gives what they need;
         columns as there, `p_within` (probability that the regret stays within `within`), and `note`.
     regret
-        Regret in nats, dims `sample, setting`; coordinate `law` as in `choice.regret`.
+        Regret, dims `sample, setting`; coordinate `law` as in `choice.regret`.
     within
-        Nats.
+        The regret that `p_within` is about.
+    loss_unit
+        Unit of every regret: that of the runs' loss, "nats" unless they say another.
+    against
+        What regret is measured against, in words.
     """
 
     table: pd.DataFrame
     regret: xr.DataArray
     within: float
+    loss_unit: str
+    against: str
 
     def view(self) -> View:
         """What is shown of it."""
         plan = self.table.loc["plan"]
         setting = ", ".join(f"{name} {figures(plan[name])}" for name in HYPERPARAMETERS)
         notes = self.table["note"][self.table["note"] != ""]
+        means = self.table["regret_mean"]
+        lost, least, bound = (
+            with_unit(figures(value), self.loss_unit) for value in (means["plan"], means["recommended"], self.within)
+        )
         return View(
             f"Score of a plan: {setting}",
-            f"It is expected to lose {figures(plan['regret_mean'])} against the best possible setting, and "
-            f"{figures(self.table.loc['recommended', 'regret_mean'])} if it is set as recommended. "
-            f"The probability that it loses no more than {figures(self.within)} is {plan['p_within']:.2f}.",
+            f"It is expected to lose {lost} against {self.against}, {least} if it is set as recommended. "
+            f"The probability that it loses no more than {bound} is {plan['p_within']:.2f}.",
             tables={"": self.table.drop(columns="note")},
             sections=dict(notes.items()),
         )
@@ -57,13 +68,14 @@ class Score(Shown):
 def score_plan(choice: Decided, plan: Mapping[str, float], within: float) -> Score:
     """Price a plan; see `Choice.score`."""
     if set(plan) != set(HYPERPARAMETERS):
-        raise ValueError(f"score needs learning_rate and batch_size, received {', '.join(plan) or 'nothing'}.")
-    for name, value in plan.items():
-        if not (isinstance(value, int | float | np.number) and np.isfinite(value) and value > 0):
-            raise ValueError(f"the plan's {name} must be a finite number above zero, received {value!r}.")
+        raise ValueError(f"score needs learning_rate and batch_size, received {some_of(plan)}.")
+    planned = {name: as_number(plan[name], f"the plan's {name}", count=name in COUNTS) for name in HYPERPARAMETERS}
+    for name, value in planned.items():
+        if not (np.isfinite(value) and value > 0):
+            raise ValueError(f"the plan's {name} must be a finite number above zero, received {quote(plan[name])}.")
     if not (np.isfinite(within) and within > 0):
-        raise ValueError(f"within must be a regret above zero, in nats; received {within!r}.")
-    rows = {"plan": {name: float(plan[name]) for name in HYPERPARAMETERS}}
+        raise ValueError(f"within must be a regret above zero, in nats; received {quote(within)}.")
+    rows = {"plan": planned}
     rows |= choice.table[list(HYPERPARAMETERS)].to_dict("index")
     notes = dict.fromkeys(rows, "")
     for name, (formula, source, reach) in FORMULAS.items():
@@ -75,7 +87,8 @@ def score_plan(choice: Decided, plan: Mapping[str, float], within: float) -> Sco
         regret, dims=("sample", "setting"), coords={"setting": list(rows), "law": choice.regret.coords["law"]}
     )
     allowed = choice.priced.keep(table, choice.subject_to, choice.at)
-    return Score(table.assign(allowed=allowed, note=pd.Series(notes)), draws, within)
+    priced = table.assign(allowed=allowed, note=pd.Series(notes))
+    return Score(priced, draws, within, choice.fitted.loss_unit, choice.against)
 
 
 def _note(source: str, reach: Mapping[str, tuple[float, float]], at: Mapping[str, float]) -> str:

@@ -22,6 +22,7 @@ from hyperlaw.inference.cells import new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval_columns
 from hyperlaw.models.likelihoods.deviations import drift
+from hyperlaw.quote import quote
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,7 +107,7 @@ def schedule(fit: Posterior, at: At, *, batch_size: float, despite: str | None =
             "CriticalBatchData or CriticalBatchLoss."
         )
     if not (np.isfinite(batch_size) and batch_size > 0):
-        raise ValueError(f"batch_size must be finite and above zero, received {batch_size!r}.")
+        raise ValueError(f"batch_size must be finite and above zero, received {quote(batch_size)}.")
     if "batch_size" in at:
         raise ValueError("at must not give batch_size, which changes along the run; batch_size= is that of its start.")
     (name,) = moving

@@ -27,7 +27,8 @@ from hyperlaw.display import Shown, View, figures
 from hyperlaw.inference.cells import check_target, values_at
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval_columns, intervals
-from hyperlaw.risk import Risk, as_risk, choose
+from hyperlaw.quote import quote
+from hyperlaw.risk import Risk, as_risk, choose, risk_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,8 +77,8 @@ class TradeOff(Shown):
         target = ", ".join(f"{name} {figures(value)}" for name, value in self.at.items() if value is not None)
         return View(
             f"Trade-off of steps against examples{f' at {target}' if target else ''}",
-            f"Set batch_size = {figures(self.batch_size)} data points; it minimises {self.risk} of the excess price. "
-            f"With 90 % probability the cheapest batch size lies between {figures(least['lower'])} and "
+            f"Set batch_size = {figures(self.batch_size)} data points; it minimises {risk_name(self.risk)} of the "
+            f"excess price. With 90 % probability the cheapest batch size lies between {figures(least['lower'])} and "
             f"{figures(least['upper'])}."
             + (f"\nDecided although checks failed; the reason given: {self.despite}." if self.despite else ""),
             tables={"Batch sizes": self.table, "Intervals (90 %)": self.intervals},
@@ -203,11 +204,13 @@ def _check(fit: Posterior, at: At, step: float, example: float, batch_sizes: Seq
         raise ValueError("at must not give batch_size, which is what is chosen; pass batch_sizes= to allow only some.")
     for name, price in (("price_of_step", step), ("price_of_example", example)):
         if not (np.isfinite(price) and price > 0):
-            raise ValueError(f"{name} must be finite and above zero, received {price!r}.")
+            raise ValueError(f"{name} must be finite and above zero, received {quote(price)}.")
     if batch_sizes is not None:
         sizes = np.asarray(batch_sizes, float)
         if not sizes.size or not (np.isfinite(sizes) & (sizes > 0)).all():
-            raise ValueError(f"batch_sizes must be finite numbers above zero, one or more; received {batch_sizes!r}.")
+            raise ValueError(
+                f"batch_sizes must be finite numbers above zero, one or more; received {quote(batch_sizes)}."
+            )
     return check_target(fit, dict(at) | {"batch_size": 1.0})[1]
 
 

@@ -26,20 +26,61 @@ def law_trajectory(fit: Posterior, at: At) -> pd.DataFrame:
     -------
     DataFrame
         First column that covariate; then `learning_rate_lower`, `_median`, `_upper`; `learning_rate_straight_lower`,
-        `_median`, `_upper`, as if no exponent drifted; `learning_rate_exponent_lower`, `_median`, `_upper`, the
+        `_median`, `_upper`, beyond the runs, as if exponents stayed what they are at the nearest of them;
+        `learning_rate_exponent_lower`, `_median`, `_upper`, the
         exponent there, d ln / d ln; and the same of `batch_size`.
     """
-    cells = fit.runs.cells
-    there = {name: number(at, name) for name in fit.law.covariates}
-    reach = {name: abs(np.log(value / cells[name]).to_numpy()).max() for name, value in there.items()}
-    beyond = {name: np.log(value / cells[name].max()) for name, value in there.items()}
-    moving = max(fit.law.covariates, key=lambda name: (max(beyond[name], 0.0), reach[name]))
-    ends = sorted([float(cells[moving].min()), float(cells[moving].max()), there[moving]])
-    scales = np.geomspace(ends[0], ends[-1], POINTS)
-    on_the_way = [new_cell(fit, {**at, moving: value}) for value in scales]
-    table = pd.DataFrame([_intervals(fit.surface.optimum(c.p, c.x)) | _slopes(fit, c, moving) for c in on_the_way])
+    cells, moving = fit.runs.cells, _moving(fit, at)
+    tried = float(cells[moving].min()), float(cells[moving].max())
+    ends = sorted([*tried, number(at, moving)])
+    scales, rows = np.geomspace(ends[0], ends[-1], POINTS), []
+    for scale in scales:
+        cell = new_cell(fit, {**at, moving: scale})
+        beyond = float(np.log(scale / np.clip(scale, *tried)))
+        rows.append(_intervals(fit.surface.optimum(cell.p, cell.x)) | _slopes(fit, cell, moving, beyond))
+    table = pd.DataFrame(rows)
     table.insert(0, moving, scales)
     return table
+
+
+def law_levels(fit: Posterior, at: At) -> pd.DataFrame:
+    """The law through the runs: its medians at the values of the other covariates there, at five of them at most.
+
+    Of the target's task; each line goes from the smallest to the largest run at its values.
+
+    Returns
+    -------
+    DataFrame
+        First column the covariate of `law_trajectory`; then the other covariates, `learning_rate_median` and
+        `batch_size_median`. No rows where there is one covariate, or where the task of the target was not fitted.
+    """
+    moving = _moving(fit, at)
+    others = [name for name in fit.law.covariates if name != moving]
+    names = [moving, *others, *(f"{name}_median" for name in HYPERPARAMETERS)]
+    cells = fit.runs.cells
+    if len(fit.runs.tasks) > 1:
+        cells = cells[cells["task"] == at.get("task")]
+    if not others or cells.empty:
+        return pd.DataFrame(columns=names)
+    levels = list(cells.groupby(others))
+    rows = []
+    for place in np.unique(np.linspace(0, len(levels) - 1, LINES).astype(int)):
+        values, here = levels[place]
+        level = dict(zip(others, values, strict=True))
+        for scale in np.geomspace(here[moving].min(), here[moving].max(), LINES):
+            cell = new_cell(fit, {**at, **level, moving: scale})
+            optimum = fit.surface.optimum(cell.p, cell.x)
+            medians = {f"{name}_median": float(np.exp(np.median(optimum[name]))) for name in HYPERPARAMETERS}
+            rows.append({moving: scale} | level | medians)
+    return pd.DataFrame(rows, columns=names)
+
+
+def _moving(fit: Posterior, at: At) -> str:
+    """The covariate that the target extrapolates furthest."""
+    cells, there = fit.runs.cells, {name: number(at, name) for name in fit.law.covariates}
+    reach = {name: abs(np.log(value / cells[name]).to_numpy()).max() for name, value in there.items()}
+    beyond = {name: np.log(value / cells[name].max()) for name, value in there.items()}
+    return max(there, key=lambda name: (max(beyond[name], 0.0), reach[name]))
 
 
 def law_trajectories(fit: Posterior, tasks: Sequence[str]) -> pd.DataFrame:
@@ -80,15 +121,26 @@ def cell_optima(fit: Posterior) -> pd.DataFrame:
     return cells[["task", *fit.runs.scales]].join(found)
 
 
-def _slopes(fit: Posterior, cell: NewCell, moving: str) -> dict[str, np.ndarray]:
-    """Intervals of the optimum of a cell were its exponents the same everywhere, and of its exponent where it is."""
-    fixed = {name: np.zeros_like(v) if name.startswith("drift_") else v for name, v in cell.p.items()}
-    straight = fit.surface.optimum(fixed, cell.x)
-    before, after = (fit.surface.optimum(cell.p, cell.x | {moving: cell.x[moving] + by}) for by in (-STEP, STEP))
-    columns = _intervals(straight, "straight_")
-    for name in HYPERPARAMETERS:
-        columns |= interval_columns((after[name] - before[name]) / (2 * STEP), (0, 1), prefix=f"{name}_exponent_")
-    return columns
+def _slopes(fit: Posterior, cell: NewCell, moving: str, beyond: float) -> dict[str, np.ndarray]:
+    """Intervals of the exponent where a cell is, and of its optimum, did the exponents stay what the runs say last.
+
+    `beyond` is how far it lies beyond the nearest runs, in ln of the moving covariate; within them there is no such
+    optimum (NaN).
+    """
+
+    def moved(by: float) -> Arrays:
+        return fit.surface.optimum(cell.p, cell.x | {moving: cell.x[moving] + by})
+
+    def exponent(at: float) -> Arrays:
+        before, after = moved(at - STEP), moved(at + STEP)
+        return {name: (after[name] - before[name]) / (2 * STEP) for name in HYPERPARAMETERS}
+
+    columns: dict[str, np.ndarray] = {}
+    for name, value in exponent(0.0).items():
+        columns |= interval_columns(value, (0, 1), prefix=f"{name}_exponent_")
+    last, there = exponent(-beyond), moved(-beyond)
+    straight = _intervals({name: there[name] + beyond * last[name] for name in HYPERPARAMETERS}, "straight_")
+    return columns | (straight if beyond else {name: np.array(np.nan) for name in straight})
 
 
 def _intervals(optimum: Arrays, prefix: str = "") -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from hyperlaw.diagnostics.check import checked
 from hyperlaw.diagnostics.spec import Checks, Status
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import FAR
+from hyperlaw.quote import one_line
 
 ALONE = "So far out only the law speaks, and no run has shown that it holds there. Add larger runs on the way."
 BELOW_ZERO = "Every run has a loss above zero, and the law expects one below: so far out it does not hold."
@@ -32,7 +33,8 @@ def trusted(fits: Mapping[str, Posterior], despite: str | None) -> Checks:
     for name, checks in found.items():
         if not checks.ok and not despite:
             raise RuntimeError(
-                f"the fit of {name} failed {len(checks.failed)} of its checks ({', '.join(checks.failed)}), so its "
+                f"the fit of {one_line(name)} failed {len(checks.failed)} of its checks ({', '.join(checks.failed)}), "
+                "so its "
                 'intervals cannot be trusted. See its check() for what to do, or pass despite="reason" to decide all '
                 "the same."
             )

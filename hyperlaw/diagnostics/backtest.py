@@ -21,6 +21,7 @@ from hyperlaw.inference.refit import failed, quality, refit
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
+from hyperlaw.quote import quote
 from hyperlaw.risk import Risk
 from hyperlaw.streams import check_seed
 
@@ -110,8 +111,8 @@ def backtest(
     laws
         Laws by name, all for this kind of table.
     table
-        All runs, the withheld ones included; or `Optima`, `Crossings` or `StepsToLoss`, whose measured values are then
-        predicted and scored.
+        All runs, the withheld ones included; or a table of measured values (`Optima`, `Crossings`, `StepsToLoss`,
+        `NoiseMeasurements`), which are then predicted and scored.
     seed
         Determines subsampling and every draw.
     hold_out
@@ -151,7 +152,9 @@ def backtest(
     score = _scores(models, table, sparse, repeats, risks)
     taken = [name for name in laws if name in score.baselines]
     if taken:
-        raise ValueError(f"a law is named {taken[0]!r}, as a recipe is. The recipes are: {', '.join(score.baselines)}.")
+        raise ValueError(
+            f"a law is named {quote(taken[0])}, as a recipe is. The recipes are: {', '.join(score.baselines)}."
+        )
     parts, words = withheld(table, hold_out, score.scales)
     jobs = [
         _Job(name, repeat, number, out)

@@ -31,7 +31,9 @@ from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
 from hyperlaw.progress import track
+from hyperlaw.quote import quote, some_of
 from hyperlaw.streams import check_seed, generator
+from hyperlaw.whole_file import write_whole
 
 if TYPE_CHECKING:
     from arviz_plots import PlotCollection
@@ -121,7 +123,7 @@ class Calibration(Shown):
         known = self.table["quantity"].tolist()
         unknown = [name for name in quantities or [] if name not in known]
         if unknown:
-            raise ValueError(f"no quantity {', '.join(map(repr, unknown))} in this calibration; it has {known}.")
+            raise ValueError(f"no quantity {some_of(map(quote, unknown))} in this calibration; it has {known}.")
         from arviz_plots import plot_ecdf_pit
 
         return plot_ecdf_pit(self.tree, var_names=quantities, sample_dims=["sample"])
@@ -207,7 +209,7 @@ def calibrate(
     check_seed(seed)
     check_executor(executor)
     if not isinstance(simulations, int) or simulations < FEWEST:
-        raise ValueError(f"simulations must be {FEWEST} or more, received {simulations!r}: fewer show nothing.")
+        raise ValueError(f"simulations must be {FEWEST} or more, received {quote(simulations)}: fewer show nothing.")
     model = likelihood(law, design)
     truth, _ = simulate(model, design, seed=seed)  # refuses a table that lacks what the law needs
     target = dict(at) if at is not None else _beyond(model, design)
@@ -258,7 +260,7 @@ class _Store:
             )
         self.done = {record["simulation"]: record for record in lines[1:]}
         if not whole or whole != text:
-            self._file.write_text(whole or json.dumps(lines[0]) + "\n")
+            write_whole(self._file, (whole or json.dumps(lines[0]) + "\n").encode())
 
     def add(self, record: Record) -> None:
         self.done[record["simulation"]] = record

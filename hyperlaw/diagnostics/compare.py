@@ -17,6 +17,7 @@ from hyperlaw.diagnostics.refit_cv import by_group, group_error
 from hyperlaw.display import Shown, View
 from hyperlaw.inference.jobs import check_executor
 from hyperlaw.inference.posterior import Posterior
+from hyperlaw.quote import quote
 from hyperlaw.streams import check_seed
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def compare(
     leave_out: str = "run",
     seed: int | None = None,
     executor: Executor | None = None,
+    progress: bool = True,
 ) -> Comparison:
     """Compare fits by how well they predict runs that they have not seen.
 
@@ -100,6 +102,8 @@ def compare(
         Determines every draw of the refits: needed for tasks and scales, and for runs when one needs a refit.
     executor
         Whose workers refit, as for `hl.fit_many`; this process when left out. Results are the same.
+    progress
+        Whether a bar shows how many refits are done.
 
     Returns
     -------
@@ -118,14 +122,14 @@ def compare(
     _check(fits, leave_out, seed)
     check_executor(executor)
     if leave_out == "run":
-        scores, refits = psis_loo(fits, seed, executor)
+        scores, refits = psis_loo(fits, seed, executor, progress=progress)
         table, by = _table(scores), pd.DataFrame(columns=list(fits))
     elif seed is None:
         raise ValueError(
-            f"leave_out={leave_out!r} refits the laws, which needs a seed. Pass seed=0 or another integer."
+            f"leave_out={quote(leave_out)} refits the laws, which needs a seed. Pass seed=0 or another integer."
         )
     else:
-        scores, refits = by_group(fits, leave_out, seed, executor)
+        scores, refits = by_group(fits, leave_out, seed, executor, progress=progress)
         groups = _groups(scores, leave_out)
         table, by = _table(scores, groups.sum()), groups.mean()
     return Comparison(table, _sentence(table, scores, by, refits, leave_out), scores, by, refits)
@@ -138,16 +142,16 @@ def _check(fits: Mapping[str, Posterior], leave_out: str, seed: int | None) -> N
     for name in others:
         if fits[name].table.digest != fits[first].table.digest:
             raise ValueError(
-                f"{name!r} and {first!r} were fitted to different runs ({fits[name].table!r} and "
-                f"{fits[first].table!r}): their scores cannot be compared. Fit both to the same runs."
+                f"{quote(name)} and {quote(first)} were fitted to different runs ({quote(fits[name].table)} and "
+                f"{quote(fits[first].table)}): their scores cannot be compared. Fit both to the same runs."
             )
         if fits[name].table.digest_in_order != fits[first].table.digest_in_order:
             raise ValueError(
-                f"{name!r} and {first!r} were fitted to the same runs in another order: scores are compared run by "
-                "run. Fit both to the same table."
+                f"{quote(name)} and {quote(first)} were fitted to the same runs in another order: scores are compared "
+                "run by run. Fit both to the same table."
             )
     if leave_out not in WITHHELD:
-        raise ValueError(f"leave_out must be 'run', 'task' or 'scale', received {leave_out!r}.")
+        raise ValueError(f"leave_out must be 'run', 'task' or 'scale', received {quote(leave_out)}.")
     if seed is not None:
         check_seed(seed)
 

@@ -20,11 +20,11 @@ from numpyro.infer.util import constrain_fn, potential_energy
 from hyperlaw.diagnostics.refit_cv import Part, log_mean_exp, score
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.likelihoods.base import Design, Likelihood
-from hyperlaw.quote import quote
+from hyperlaw.quote import one_line
 
 
 def psis_loo(
-    fits: Mapping[str, Posterior], seed: int | None, executor: Executor | None = None
+    fits: Mapping[str, Posterior], seed: int | None, executor: Executor | None = None, *, progress: bool = True
 ) -> tuple[dict[str, ELPDDataLOO], pd.DataFrame]:
     """Log score of every run under each fit, given the other runs.
 
@@ -39,6 +39,8 @@ def psis_loo(
         Determines every draw of the refits; may be None when none is needed.
     executor
         Whose workers refit; this process when left out.
+    progress
+        Whether a bar shows how many refits are done.
 
     Returns
     -------
@@ -60,7 +62,7 @@ def psis_loo(
             "refits need a seed. Pass seed=0 or another integer."
         )
     jobs = [(name, _without_run(fits[name], int(i))) for name, i in left]
-    values, refits = score(fits, jobs, seed or 0, executor)
+    values, refits = score(fits, jobs, seed or 0, executor, progress)
     for (name, part), value in zip(jobs, values, strict=True):
         if np.isfinite(value).all():  # of a refit that failed the approximation stays
             _replace(scores[name], fits[name], part, value)
@@ -73,7 +75,7 @@ def _scored(name: str, fit: Posterior) -> ELPDDataLOO:
         return matched(fit)
     except ValueError as error:
         raise ValueError(
-            f"the fit of {name} cannot be scored: {quote(str(error))[1:-1]}. Its draws do not move; see its check()."
+            f"the fit of {one_line(name)} cannot be scored: {one_line(error)}. Its draws do not move; see its check()."
         ) from None
 
 

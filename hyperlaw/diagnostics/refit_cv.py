@@ -19,6 +19,7 @@ from hyperlaw.inference.jobs import in_order
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.refit import FAILED_R_HAT, failed, quality, refit
 from hyperlaw.models.likelihoods.base import Design, Likelihood
+from hyperlaw.quote import quote
 from hyperlaw.streams import jax_key
 
 ANEW = 20
@@ -46,7 +47,7 @@ class Part(NamedTuple):
 
 
 def by_group(
-    fits: Mapping[str, Posterior], leave_out: str, seed: int, executor: Executor | None = None
+    fits: Mapping[str, Posterior], leave_out: str, seed: int, executor: Executor | None = None, *, progress: bool = True
 ) -> tuple[dict[str, ELPDDataLOOKFold], pd.DataFrame]:
     """Log score of withheld runs under each fit's law, refitted without their task or scale.
 
@@ -60,6 +61,8 @@ def by_group(
         Determines every draw.
     executor
         Whose workers refit; this process when left out.
+    progress
+        Whether a bar shows how many are done.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def by_group(
     """
     table = next(iter(fits.values())).table
     parts = without_task(table) if leave_out == "task" else without_scale(table)
-    values, refits = score(fits, [(name, part) for name in fits for part in parts], seed, executor)
+    values, refits = score(fits, [(name, part) for name in fits for part in parts], seed, executor, progress)
     each = len(parts)
     of_fit = {name: values[i * each : (i + 1) * each] for i, name in enumerate(fits)}
     # Laws are compared on what all of them could be scored on.
@@ -97,8 +100,8 @@ def without_task(runs: Table) -> list[Part]:
     """Each task in turn; ValueError with a single one."""
     if len(runs.tasks) < 2:
         raise ValueError(
-            f"leave_out='task' needs two tasks or more, these runs have one, {runs.tasks[0]!r}. Name the task column "
-            "when making the runs, or leave out 'run' or 'scale'."
+            f"leave_out='task' needs two tasks or more, these runs have one, {quote(runs.tasks[0])}. Name the task "
+            "column when making the runs, or leave out 'run' or 'scale'."
         )
     task = runs.frame["task"].to_numpy()
     return [Part(name, keep=task != name, out=task == name, anew=("task", "cell")) for name in runs.tasks]
@@ -131,9 +134,13 @@ def _scale_label(rows: pd.DataFrame, runs: Table) -> str:
 
 
 def score(
-    fits: Mapping[str, Posterior], jobs: Sequence[tuple[str, Part]], seed: int, executor: Executor | None = None
+    fits: Mapping[str, Posterior],
+    jobs: Sequence[tuple[str, Part]],
+    seed: int,
+    executor: Executor | None,
+    progress: bool,
 ) -> tuple[list[np.ndarray], pd.DataFrame]:
-    """Refit for each job, a name of `fits` and a part, and score the runs left out. A bar shows the progress.
+    """Refit for each job, a name of `fits` and a part, and score the runs left out.
 
     Returns
     -------
@@ -145,7 +152,7 @@ def score(
     """
     # Models and tables go to the workers, not fits: those are many times larger.
     asked = [_Job(fits[name].likelihood, fits[name].table, part, seed + i) for i, (name, part) in enumerate(jobs)]
-    found = in_order(_scored, asked, executor, "refitting")
+    found = in_order(_scored, asked, executor, "refitting", progress=progress)
     rows = [
         {"fit": name, "left_out": part.label, "runs": int(part.out.sum())} | sampled | {"failed": failed(sampled)}
         for (name, part), (_, sampled) in zip(jobs, found, strict=True)

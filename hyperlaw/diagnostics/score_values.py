@@ -1,4 +1,4 @@
-"""How a law's predictions of withheld rows of `Optima`, `Crossings` or `StepsToLoss` compare with what was measured."""
+"""How a law's predictions of withheld rows of measured values compare with what was measured."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

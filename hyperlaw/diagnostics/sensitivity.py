@@ -28,6 +28,7 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import Prediction, predict, target_draws
 from hyperlaw.inference.refit import failed, quality, refit
 from hyperlaw.models.likelihoods.base import Likelihood
+from hyperlaw.quote import quote
 from hyperlaw.risk import Risk, as_risk, choose
 from hyperlaw.streams import check_seed, generator
 
@@ -56,11 +57,14 @@ class Sensitivity(Shown):
         `pareto_k` of reweighting or `divergences` of a refit, and a `note` where something limits the row.
     sentence
         The same in words.
+    at
+        Of a decision, the target.
     """
 
     table: pd.DataFrame
     settings: pd.DataFrame | None
     sentence: str
+    at: At | None = None
 
     def view(self) -> View:
         """What is shown of it."""
@@ -80,6 +84,7 @@ def sensitivity(
     risk: Risk | str | None = None,
     seed: int | None = None,
     executor: Executor | None = None,
+    progress: bool = True,
 ) -> Sensitivity:
     """Ask whether the prior decides and, of a decision, whether one task or one scale does.
 
@@ -104,6 +109,8 @@ def sensitivity(
         Of a decision: determines the refits and the resampling.
     executor
         Of a decision: whose workers refit, as for `hl.fit_many`; this process when left out. Results are the same.
+    progress
+        Whether a bar shows how many refits are done.
 
     Returns
     -------
@@ -120,7 +127,7 @@ def sensitivity(
     """
     check_executor(executor)
     if quantity not in ("decision", "parameters"):
-        raise ValueError(f'quantity must be "decision" or "parameters", received {quantity!r}.')
+        raise ValueError(f'quantity must be "decision" or "parameters", received {quote(quantity)}.')
     if "log_prior" not in fit.tree.children:
         raise ValueError(
             "the fit has no group log_prior: it was made by refit, which keeps predictions alone. Pass a fit by hl.fit."
@@ -133,7 +140,7 @@ def sensitivity(
                 "about the decision."
             )
         table = sensitivity_table(fit, fit.tree["posterior"].dataset[[p.name for p in fit.law.own_parameters]])
-        return Sensitivity(table, None, _prior_sentence(table))
+        return Sensitivity(table, None, prior_sentence(table))
     if at is None or risk is None:
         missing = " and ".join(name for name, value in (("at", at), ("risk", risk)) if value is None)
         raise ValueError(
@@ -143,9 +150,9 @@ def sensitivity(
     risk = as_risk(risk)
     seed = check_seed(seed, 'quantity="decision" refits the law, so ')
     prediction, alone = predict(fit, at), prior_sensitivity(fit, at)
-    rows = [*_reweighted(fit, prediction, risk, seed), *_refitted(fit, at, risk, seed, executor)]
+    rows = [*_reweighted(fit, prediction, risk, seed), *_refitted(fit, at, risk, seed, executor, progress)]
     settings = _priced(fit, at, pd.DataFrame(rows).set_index("change"))
-    return Sensitivity(alone.table, settings, " ".join([alone.sentence, *_setting_sentences(settings, fit)]))
+    return Sensitivity(alone.table, settings, " ".join([alone.sentence, *_setting_sentences(settings, fit)]), dict(at))
 
 
 def prior_sensitivity(fit: Posterior, at: At) -> Sensitivity:
@@ -159,7 +166,7 @@ def prior_sensitivity(fit: Posterior, at: At) -> Sensitivity:
     # A batch size that is given in every draw moves with nothing.
     moving = {name: (("chain", "draw"), value) for name, value in values.items() if np.ptp(value) > 0}
     table = sensitivity_table(fit, xr.Dataset(moving, coords))
-    return Sensitivity(table, None, _prior_sentence(table))
+    return Sensitivity(table, None, prior_sentence(table), dict(at))
 
 
 def _regret(prediction: Prediction) -> np.ndarray:
@@ -195,7 +202,7 @@ class _Refit(NamedTuple):
     keep: pd.Series
 
 
-def _refitted(fit: Posterior, at: At, risk: Risk, seed: int, executor: Executor | None = None) -> list[Row]:
+def _refitted(fit: Posterior, at: At, risk: Risk, seed: int, executor: Executor | None, progress: bool) -> list[Row]:
     """Rows of the settings that refits choose, each from its own candidates: to parts of the runs, by other windows."""
     frame = fit.runs.frame
     everything = pd.Series(True, index=frame.index)
@@ -203,7 +210,7 @@ def _refitted(fit: Posterior, at: At, risk: Risk, seed: int, executor: Executor 
         _Refit(f"window x {factor:g}", replace(fit.surface, window=factor * fit.surface.window), everything)
         for factor in WINDOWS
     )]  # fmt: skip
-    return in_order(partial(_chosen, fit.runs, at, risk, seed), refits, executor, "refits")
+    return in_order(partial(_chosen, fit.runs, at, risk, seed), refits, executor, "refits", progress=progress)
 
 
 def _chosen(runs: Runs, at: At, risk: Risk, seed: int, job: _Refit) -> Row:
@@ -255,7 +262,9 @@ def _priced(fit: Posterior, at: At, rows: pd.DataFrame) -> pd.DataFrame:
     return rows.fillna({"note": ""})[[*COLUMNS, "pareto_k", "divergences", "note"]]
 
 
-def _prior_sentence(table: pd.DataFrame) -> str:
+def prior_sentence(table: pd.DataFrame) -> str:
+    """Whether the priors decide, of a table as `Sensitivity.table`."""
+
     def named(diagnosis: str) -> str:
         found = table[table["diagnosis"] == diagnosis]
         return ", ".join(f"{name} (mostly the prior of {prior})" for name, prior in found["mostly"].items())

@@ -18,7 +18,7 @@ from hyperlaw.inference.cells import fitted_cells
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import held
 from hyperlaw.models.likelihoods.base import Arrays
-from hyperlaw.quote import quote
+from hyperlaw.quote import one_line
 
 NOTHING = "Nothing to look at: the fit lacks what this check needs, or its draws do not move. Fit again."
 
@@ -86,7 +86,7 @@ class Spec:
             with np.errstate(invalid="ignore", divide="ignore"):  # of chains that stand still: a NaN, which fails
                 value = self.compute(looked)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            why = f"It cannot be computed: {quote(str(error))[1:-1]}. Fit again."
+            why = f"It cannot be computed: {one_line(error)}. Fit again."
             return self.name, np.nan, self.threshold, Status.FAIL, why
         if np.isnan(value):
             return self.name, value, self.threshold, Status.FAIL, NOTHING
@@ -131,7 +131,7 @@ class Checks(Shown):
         if review:
             these = "1 check" if len(review) == 1 else f"{len(review)} checks"
             return f"Look at {these} before you rely on this fit; none failed."
-        return "Trust it: every check passes."
+        return "Every check passes: nothing that they look at speaks against this fit."
 
     def view(self) -> View:
         """What is shown of it."""

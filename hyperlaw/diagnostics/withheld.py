@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.table import Table
+from hyperlaw.display import short
+from hyperlaw.quote import quote
 
 HoldOut = str | Callable[[pd.DataFrame], pd.Series] | Sequence[int]
 
@@ -40,7 +42,9 @@ def withheld(table: Table, hold_out: HoldOut, scales: Sequence[str]) -> tuple[li
     else:
         unknown = sorted(set(hold_out) - set(frame["cell"]))
         if unknown:
-            raise ValueError(f"there is no cell {unknown[0]!r}; runs.cells lists them: 0 to {frame['cell'].max()}.")
+            raise ValueError(
+                f"there is no cell {quote(unknown[0])}; runs.cells lists them: 0 to {frame['cell'].max()}."
+            )
         parts = [frame["cell"].isin(list(hold_out)).to_numpy()]
         words = f"withheld cells {', '.join(map(str, hold_out))}"
     for part in parts:
@@ -62,12 +66,12 @@ def _named(table: Table, hold_out: str, scales: Sequence[str]) -> tuple[list[np.
     if kind != "largest" or not (number or "1").isdigit() or int(number or 1) < 1:
         raise ValueError(
             'hold_out must be "largest", "largest:2", "task" (where there are several), a function of the frame or, of '
-            f"runs, a list of cells; received {hold_out!r}."
+            f"runs, a list of cells; received {quote(hold_out)}."
         )
     counts = {name: frame[name].nunique() for name in scales if name in frame}
     long = [name for least in (3, 2) for name, count in counts.items() if count >= least]
     if not long:
         raise ValueError("hold_out='largest' needs a scale with two values or more; name what to withhold instead.")
     values = sorted(frame[long[0]].unique())[-int(number or 1) :]
-    words = f"withheld {long[0]} " + ", ".join(f"{v:.3g}" for v in values)
+    words = f"withheld {long[0]} " + ", ".join(map(short, values))
     return [frame[long[0]].isin(values).to_numpy()], words

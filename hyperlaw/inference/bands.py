@@ -12,6 +12,7 @@ from hyperlaw.intervals import ENDS, interval, interval_columns, present
 from hyperlaw.models.law import Law
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
 from hyperlaw.models.likelihoods.measured_values import FREE
+from hyperlaw.quote import quote
 
 GROUPS = ("posterior", "prior")
 POINTS, LINES = 40, 5
@@ -42,7 +43,7 @@ def loss_bands(tree: xr.DataTree, runs: Runs, group: str) -> pd.DataFrame:
         When the group is neither, or the tree has no predictive draws of it.
     """
     if group not in GROUPS:
-        raise ValueError(f"group must be 'posterior' or 'prior', received {group!r}.")
+        raise ValueError(f"group must be 'posterior' or 'prior', received {quote(group)}.")
     name = f"{group}_predictive"
     if name not in tree.children:
         raise ValueError(
@@ -74,7 +75,7 @@ def value_bands(posterior: Posterior, *, beyond: float = 4.0) -> pd.DataFrame:
     posterior
         Of a table of measured values.
     beyond
-        How far past the table's largest value, as a factor.
+        How far past the table's largest value, as a factor; past the least loss.
 
     Returns
     -------
@@ -84,7 +85,8 @@ def value_bands(posterior: Posterior, *, beyond: float = 4.0) -> pd.DataFrame:
     """
     likelihood, table = posterior.measured_values, posterior.table
     name, rest, frame = moving(posterior.law), others(posterior), table.frame
-    line = np.exp(np.linspace(np.log(frame[name].min()), np.log(frame[name].max() * beyond), POINTS))
+    ends = (1 / beyond, 1.0) if name == "loss" else (1.0, beyond)  # which falls as training goes on
+    line = np.geomspace(ends[0] * frame[name].min(), ends[1] * frame[name].max(), POINTS)
     sets = frame[["task", *rest]].drop_duplicates().sort_values(["task", *rest])
     chosen = [g.iloc[np.unique(np.linspace(0, len(g) - 1, LINES).astype(int))] for _, g in sets.groupby("task")]
     rows = pd.concat(chosen).merge(pd.DataFrame({name: line}), how="cross")

@@ -13,7 +13,7 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.models.likelihoods.base import Arrays
 from hyperlaw.models.likelihoods.deviations import level_of
 from hyperlaw.models.likelihoods.surface import SHARPNESS
-from hyperlaw.quote import quote
+from hyperlaw.quote import quote, some_of
 
 FARTHEST = 8  # decades beyond the table
 
@@ -94,7 +94,7 @@ def check_cell(runs: Runs, cell: int) -> int:
         When the runs have no such cell.
     """
     if cell not in runs.cells.index:
-        raise ValueError(f"there is no cell {cell!r}; runs.cells lists them: 0 to {len(runs.cells) - 1}.")
+        raise ValueError(f"there is no cell {quote(cell)}; runs.cells lists them: 0 to {len(runs.cells) - 1}.")
     return cell
 
 
@@ -175,7 +175,7 @@ def values_at(posterior: Posterior, frame: pd.DataFrame, *, scatter: bool = True
     Parameters
     ----------
     posterior
-        Of `Optima`, `Crossings` or `StepsToLoss`.
+        Of `Optima`, `Crossings`, `StepsToLoss` or `NoiseMeasurements`.
     frame
         As for `new_rows`.
     scatter
@@ -204,7 +204,7 @@ def check_target(posterior: Posterior, at: At) -> tuple[dict[str, Any], str | No
     unknown, missing = [name for name in at if name not in allowed], [name for name in allowed if name not in at]
     if unknown or missing:
         said = [f"missing {', '.join(missing)}"] if missing else []
-        said += [f"unknown {', '.join(map(str, unknown))}"] if unknown else []
+        said += [f"unknown {some_of(unknown)}"] if unknown else []
         why = " (task: a known label, or None for a new task)" if "task" in missing else ""
         if "task" in unknown:
             why = " (this fit has one task: leave task out)"
@@ -214,7 +214,7 @@ def check_target(posterior: Posterior, at: At) -> tuple[dict[str, Any], str | No
     task = at.get("task", known[0])
     if task is not None and task not in known:
         raise ValueError(
-            f"task {task!r} is not among the fitted tasks {', '.join(known)}. Pass one of them, or None "
+            f"task {quote(task)} is not among the fitted tasks {some_of(known)}. Pass one of them, or None "
             "for a new task drawn from their population."
         )
     target: dict[str, Any] = {}
@@ -222,14 +222,14 @@ def check_target(posterior: Posterior, at: At) -> tuple[dict[str, Any], str | No
         value = at[name]
         if name in law.labels:
             if value not in law.labels[name]:
-                raise ValueError(f"at[{name!r}] must be {' or '.join(law.labels[name])}, received {quote(value)}.")
+                raise ValueError(f"at[{quote(name)}] must be {' or '.join(law.labels[name])}, received {quote(value)}.")
             target[name] = value
             continue
         target[name] = number(at, name)
         if not np.isfinite(target[name]) or (target[name] <= 0 and name not in law.linear):
-            raise ValueError(f"at[{name!r}] must be a finite number above zero, received {quote(value)}.")
+            raise ValueError(f"at[{quote(name)}] must be a finite number above zero, received {quote(value)}.")
         if name in COUNTS and target[name] < 1:
-            raise ValueError(f"at[{name!r}] counts, so it must be 1 or more, received {quote(value)}.")
+            raise ValueError(f"at[{quote(name)}] counts, so it must be 1 or more, received {quote(value)}.")
         _within_reach(posterior, name, target[name])
     return target, task
 
@@ -242,6 +242,6 @@ def _within_reach(posterior: Posterior, name: str, value: float) -> None:
     low, high = float(column.min()), float(column.max())
     if not low / 10**FARTHEST <= value <= high * 10**FARTHEST:
         raise ValueError(
-            f"at[{name!r}] is {value:.3g}, more than {FARTHEST} decades beyond the table, which reaches from {low:.3g} "
-            f"to {high:.3g}: nothing can be said there. Give a nearer target, in the unit of the table."
+            f"at[{quote(name)}] is {value:.3g}, more than {FARTHEST} decades beyond the table, which reaches from "
+            f"{low:.3g} to {high:.3g}: nothing can be said there. Give a nearer target, in the unit of the table."
         )

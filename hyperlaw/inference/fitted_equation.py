@@ -8,6 +8,7 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval, with_interval
 from hyperlaw.models.equation import SYMBOLS, written
 from hyperlaw.models.law import Law
+from hyperlaw.quote import quote, some_of
 
 Format: TypeAlias = Literal["text", "latex"]
 
@@ -15,10 +16,10 @@ Format: TypeAlias = Literal["text", "latex"]
 def fitted_equation(posterior: Posterior, format: Format = "text", *, task: str | None = None) -> str:
     """The law's equation with the numbers of a fit: see `hyperlaw.fits.Fit.equation`."""
     if format not in get_args(Format):
-        raise ValueError(f"format must be 'text' or 'latex', received {format!r}.")
+        raise ValueError(f"format must be 'text' or 'latex', received {quote(format)}.")
     tasks = posterior.table.tasks
     if task is not None and task not in tasks:
-        raise ValueError(f"there is no task {task!r} in this fit; its tasks are: {', '.join(map(str, tasks))}.")
+        raise ValueError(f"there is no task {quote(task)} in this fit; its tasks are: {some_of(tasks)}.")
     law, latex = posterior.law, format == "latex"
     if task is None and posterior.main != [p.name for p in law.own_parameters]:
         task = tasks[0]  # tasks have some parameters separately: there is no population whose centre could be stated
@@ -64,6 +65,6 @@ def _legend(posterior: Posterior, task: str | None) -> str:
         said.append(
             f"For task {task}."
             if task is not None
-            else f"For the centre of the population of tasks; task={posterior.table.tasks[0]!r} gives one of them."
+            else f"For the centre of the population of tasks; task={quote(posterior.table.tasks[0])} gives one of them."
         )
     return " ".join(said)

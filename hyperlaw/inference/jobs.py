@@ -12,6 +12,7 @@ from contextlib import closing
 from functools import partial
 
 from hyperlaw.progress import track
+from hyperlaw.quote import quote
 
 # NumPyro keeps one stack of handlers for all threads of a process, so that two traces at a time would mix. A worker
 # with several threads (Dask's may have them) takes its jobs one by one; the chains of a fit have threads of their own.
@@ -32,7 +33,8 @@ def check_executor(executor: object) -> None:
         return
     if not isinstance(executor, Executor):
         raise TypeError(
-            f"executor must be a concurrent.futures.Executor, or None to work in this process; received {executor!r}. "
+            "executor must be a concurrent.futures.Executor, or None to work in this process; received "
+            f"{quote(executor)}. "
             'Pass ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")), or of a Dask client '
             "client.get_executor()."
         )

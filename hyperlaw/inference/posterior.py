@@ -74,8 +74,9 @@ class Posterior(Shown):
         """The model of a table of measured values; TypeError when it was fitted to runs."""
         if self.likelihood.prices_settings:
             raise TypeError(
-                f"this needs a fit to Optima, Crossings or StepsToLoss, received one of {self.law.name} to "
-                f"{type(self.table).__name__}. Make such a table of the runs, for instance runs.optima()."
+                "this needs a fit to Optima, Crossings, StepsToLoss or NoiseMeasurements, received one of "
+                f"{self.law.name} to {type(self.table).__name__}. Make such a table of the runs, for "
+                "instance runs.optima()."
             )
         return self.likelihood  # type: ignore[return-value]
 

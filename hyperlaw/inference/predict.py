@@ -16,7 +16,7 @@ from hyperlaw.inference.cells import NewCell, new_cell
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval_table
 from hyperlaw.models.likelihoods.censored_student_t import standard_noise
-from hyperlaw.quote import quote
+from hyperlaw.quote import quote, some_of
 
 GRID = (57, 41)
 # Beyond where the optimum may be, so that the cost of missing it can be seen: half an octave.
@@ -159,7 +159,7 @@ def span(logs: np.ndarray, points: int) -> np.ndarray:
     """Log-spaced values a little beyond where draws of an optimum (natural logs) may lie (99 %)."""
     low, high = np.quantile(logs, [0.005, 0.995])
     if low == high:  # it is given: see `LossSurface.given`
-        return np.exp(logs.ravel()[:1])
+        return np.array([float(f"{np.exp(logs.flat[0]):.12g}")])  # 8192, where exp(ln 8192) is a little less
     return np.exp(np.linspace(low - MARGIN, high + MARGIN, points))
 
 
@@ -172,7 +172,7 @@ def grid(learning_rates: np.ndarray, batch_sizes: np.ndarray) -> dict[str, np.nd
 def check_candidates(candidates: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The candidates as arrays of floats; ValueError where they are not pairs of numbers above zero."""
     if set(candidates) != set(HYPERPARAMETERS):
-        raise ValueError(f"candidates must give learning_rate and batch_size, received {', '.join(candidates)}.")
+        raise ValueError(f"candidates must give learning_rate and batch_size, received {some_of(candidates)}.")
     pairs = {name: np.atleast_1d(np.asarray(values, float)) for name, values in candidates.items()}
     rate, batch = pairs["learning_rate"], pairs["batch_size"]
     if rate.ndim != 1 or rate.shape != batch.shape or len(rate) == 0:
@@ -181,7 +181,9 @@ def check_candidates(candidates: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
         )
     for name, values in pairs.items():
         if not (np.isfinite(values) & (values > 0)).all():
-            raise ValueError(f"candidates[{name!r}] must be finite and above zero, received {quote(values.tolist())}.")
+            raise ValueError(
+                f"candidates[{quote(name)}] must be finite and above zero, received {quote(values.tolist())}."
+            )
     return pairs
 
 

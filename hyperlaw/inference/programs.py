@@ -56,6 +56,10 @@ class Programs:
         parts = [jax.device_get(self._constrain_some(z[:, start : start + CHUNK], design)) for start in starts]
         return jax.tree.map(lambda *some: np.concatenate(some, axis=1), *parts)
 
+    def dimensions(self, design: Design) -> int:
+        """Length of a place."""
+        return sum(site.size for site in jax.tree.leaves(jax.eval_shape(self._latent, design, {})))
+
     def unravel(self, design: Design) -> Callable[[Any], Sites]:
         """From a place to its sites."""
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(design))

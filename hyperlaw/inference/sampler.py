@@ -26,6 +26,7 @@ from hyperlaw.inference.enough import enough
 from hyperlaw.inference.mode import first_places
 from hyperlaw.inference.programs import CHUNK, Programs, programs_of
 from hyperlaw.models.likelihoods.base import Arrays, Design, Draws, Likelihood
+from hyperlaw.quote import quote
 from hyperlaw.streams import check_seed, generator, jax_key
 
 CARELESS = 0.8  # acceptance while the mass matrix is learned: large steps do, and a divergence costs nothing
@@ -33,6 +34,7 @@ CARELESS = 0.8  # acceptance while the mass matrix is learned: large steps do, a
 ASKED = (300, 400, 500, 600, 800, 1000, 1500, 2000, 3000)
 # Acceptance that the step size aims at, when none is given: the next one where a kept draw has diverged.
 CARE = (0.95, 0.98, 0.995)
+MOST = 10_000  # dimensions: a mass matrix of 800 MB
 Report = Callable[[float, int], None]
 
 
@@ -54,11 +56,11 @@ def check_settings(seed: object, settings: Settings) -> None:
     check_seed(seed)
     if settings.chains < 2:
         raise ValueError(
-            f"chains must be 2 or more, received {settings.chains}: one chain cannot show that chains agree."
+            f"chains must be 2 or more, received {quote(settings.chains)}: one chain cannot show that chains agree."
         )
     for name, value, unit in (("draws", settings.draws, CHUNK), ("warmup", settings.warmup, 2 * CHUNK)):
         if value is not None and (value < unit or value % unit):
-            raise ValueError(f"{name} must be a multiple of {unit}, received {value}.")
+            raise ValueError(f"{name} must be a multiple of {unit}, received {quote(value)}.")
 
 
 def sample(
@@ -75,12 +77,23 @@ def sample(
     Must be called inside `jax.enable_x64(True)`. `report` is told the share done and the divergences so far.
     `earlier` holds draws of the same sites, shape (draw, ...), from a posterior much like this one: chains then start
     at some of them with their covariance as mass matrix, and all of the warm-up goes to the step size.
+
+    Raises
+    ------
+    ValueError
+        When the posterior has more dimensions than can be sampled.
     """
     chains, warmup, draws, _, max_tree_depth = settings
     cares = CARE if settings.target_accept is None else (settings.target_accept,)
     half = warmup // 2 if earlier is None else warmup
     law = likelihood.law.name  # chains of two laws with one seed would move together, and so would their draws
     programs = programs_of(likelihood.bare, max_tree_depth)
+    if (size := programs.dimensions(design)) > MOST:
+        raise ValueError(
+            f"this table makes a posterior of {size:,} dimensions, most of them what its cells and tasks stray by; at "
+            f"most {MOST:,} can be sampled, since a mass matrix of so many takes {8 * size**2 / 1e9:.1f} GB. Fit fewer "
+            "cells or tasks at a time: take rows with `where`, or make a table of each task for hl.fit_many."
+        )
     design = jax.device_put(design)
     follow = _Follow(report, chains * (warmup + (draws or ASKED[0])))
     run = _Stretch(programs, design, follow)

@@ -6,17 +6,18 @@ from these and are made again (`hyperlaw.inference.derived`).
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
+from os.path import isfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from hyperlaw.inference.contents import Refused, check_contents
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.sampler import Settings
 from hyperlaw.inference.tree import completed, site_dims, table_of
@@ -25,6 +26,9 @@ from hyperlaw.models.laws import LAWS
 from hyperlaw.models.likelihoods import likelihood
 from hyperlaw.models.likelihoods.base import Likelihood
 from hyperlaw.models.prior import from_json
+from hyperlaw.quote import one_line, path_line, quote, some_of
+from hyperlaw.streams import check_seed
+from hyperlaw.whole_file import write_whole
 
 FORMAT = 2  # 1 held every group, and no number
 STORED = ("posterior", "sample_stats", "constant_data")
@@ -40,72 +44,53 @@ def save(posterior: Posterior, path: str | PathLike[str]) -> None:
         f"/{group}": {name: packed for name, v in node.variables.items() if v.dtype.kind in "fib" and v.ndim}
         for group, node in kept.children.items()
     }
-    _write(bytes(kept.to_netcdf(engine="h5netcdf", encoding=encoding)), Path(path).resolve())
-
-
-def _write(content: bytes, path: Path) -> None:
-    """Write a file beside its place first, so that what was there stays whole until all is on the disk."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise type(error)(
-            error.errno,
-            f"it could not be written to {path}: {error.strerror}. It needs {len(content) / 1e6:.1f} MB; nothing "
-            "was changed there, and the fit is still here: make room or save it elsewhere",
-        ) from error
-    finally:
-        with suppress(OSError):  # it has its place, or never had one
-            part.unlink()
+    write_whole(Path(path), bytes(kept.to_netcdf(engine="h5netcdf", encoding=encoding)))
 
 
 def load(path: str | PathLike[str], laws: Sequence[type[Law]] = ()) -> Posterior:
     """Read what `save` wrote; arguments and errors as `hl.load_fit`."""
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no fit at {path}. Save one with fit.save({path.name!r}).")
+    if not isfile(path):
+        raise FileNotFoundError(f"there is no fit at {path_line(path)}. Save one with fit.save({quote(path.name)}).")
     tree = _opened(path)
     if "law" not in tree.attrs or "constant_data" not in tree:
-        raise ValueError(f"{path} was not written by fit.save: it has no law or no data.")
+        raise ValueError(f"{path_line(path)} was not written by fit.save: it has no law or no data.")
     attrs = {str(name): value for name, value in tree.attrs.items()}
     with _reading(path, "format or versions"):
-        written, by = int(attrs.pop("format", 1)), str(json.loads(attrs["versions"])["hyperlaw"])
+        written, by = int(attrs.pop("format", 1)), one_line(json.loads(attrs["versions"])["hyperlaw"])
     if written > FORMAT:
         raise ValueError(
-            f"{path} was written by hyperlaw {by} in format {written}, and this version reads formats up to {FORMAT}. "
-            "Update hyperlaw (pip install --upgrade hyperlaw)."
+            f"{path_line(path)} was written by hyperlaw {by} in format {written}, and this version reads formats up to "
+            f"{FORMAT}. Update hyperlaw (pip install --upgrade hyperlaw)."
         )
     known, name = LAWS | {law.__name__: law for law in laws}, str(attrs["law"])
     if name not in known:
         raise ValueError(
-            f"{path} holds a fit of {name!r}, which is not among the laws known here: {', '.join(known)}. If it is a "
-            f"law of your own, define it first and pass laws=[{name}], or register it with @hl.laws.register."
+            f"{path_line(path)} holds a fit of {quote(name)}, which is not among the laws known here: "
+            f"{some_of(known)}. If it is a law of your own, define it first and pass laws=[{one_line(name)}], or "
+            "register it with @hl.laws.register."
         )
     if "columns" not in attrs:
         raise ValueError(
-            f"{path} was written by hyperlaw {by}, before its parameters had their present names. "
+            f"{path_line(path)} was written by hyperlaw {by}, before its parameters had their present names. "
             "Fit its table again, or read it with that version."
         )
     with _reading(path, "table"):
         table = table_of(tree)
-        digests = table.digest, table.digest_in_order  # older files have the second
+        digests = table.digest, *table.earlier_digests
     if attrs.get("data") not in digests:
-        raise ValueError(f"{path} is damaged: its runs are not those it was fitted to (digests differ).")
+        raise ValueError(f"{path_line(path)} is damaged: its runs are not those it was fitted to (digests differ).")
     with _reading(path, "model"):
         model = _model(known[name], attrs)
         design = model.design(table)
         pivot = {key: float(value) for key, value in json.loads(attrs["pivot"]).items()}
         if pivot.keys() != design.pivot.keys():
-            raise ValueError(f"its pivot holds {', '.join(pivot)} where {', '.join(design.pivot)} are needed")
-        seed, _ = int(attrs["seed"]), Settings(**json.loads(attrs["settings"]))
+            raise ValueError(f"its pivot holds {some_of(pivot)} where {', '.join(design.pivot)} are needed")
+        seed, _ = check_seed(int(attrs["seed"])), Settings(**json.loads(attrs["settings"]))
         posterior = tree["posterior"].to_dataset()
     if absent := [p.name for p in model.parameter_list if p.name not in posterior]:
         raise ValueError(
-            f"{path} was written by hyperlaw {by}, whose {name} had no {', '.join(absent)}. Fit its "
+            f"{path_line(path)} was written by hyperlaw {by}, whose {name} had no {', '.join(absent)}. Fit its "
             "table again, or read it with that version."
         )
     with _reading(path, "draws"):
@@ -119,14 +104,22 @@ def load(path: str | PathLike[str], laws: Sequence[type[Law]] = ()) -> Posterior
 def _opened(path: Path) -> xr.DataTree:
     """The groups that are stored, and the attributes, of whatever lies at a path."""
     try:
+        check_contents(path)
         with xr.open_datatree(path, engine="h5netcdf") as opened:
             kept = xr.DataTree.from_dict(
                 {name: node.to_dataset().load() for name, node in opened.children.items() if name in STORED}
             )
             kept.attrs = opened.attrs
             return kept
+    except Refused as wrong:
+        raise ValueError(
+            f"{path_line(path)} was not written by fit.save, and nothing in it was read: {wrong}. "
+            "Load what fit.save wrote alone."
+        ) from None
     except Exception as error:  # of a file that is cut off or no netCDF, whatever its readers raise
-        raise ValueError(f"{path} was not written by fit.save: it cannot be read as netCDF ({error}).") from None
+        raise ValueError(
+            f"{path_line(path)} was not written by fit.save: it cannot be read as netCDF ({one_line(error)})."
+        ) from None
 
 
 @contextmanager
@@ -136,8 +129,8 @@ def _reading(path: Path, part: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise ValueError(
-            f"{path} is damaged, or was not written by fit.save: its {part} cannot be read ({type(error).__name__}: "
-            f"{error}). Take a copy of it, or fit its table again."
+            f"{path_line(path)} is damaged, or was not written by fit.save: its {part} cannot be read "
+            f"({type(error).__name__}: {one_line(error, 200)}). Take a copy of it, or fit its table again."
         ) from error
 
 
@@ -160,7 +153,7 @@ def _check_draws(tree: xr.DataTree, dims: dict[str, tuple[str, ...]]) -> None:
         if values.dims != expected or values.dtype.kind != "f" or not np.isfinite(values).all():
             raise ValueError(
                 f"{name} must be finite numbers with dims {', '.join(expected)}; it holds {values.dtype} with dims "
-                f"{', '.join(map(str, values.dims))}"
+                f"{some_of(values.dims)}"
             )
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     for name in STATISTICS:

@@ -4,6 +4,7 @@ import numpy as np
 import numpyro.distributions as dist
 
 from hyperlaw.inference.posterior import Posterior
+from hyperlaw.quote import quote, some_of
 
 SPREAD = 0.7
 
@@ -38,7 +39,7 @@ def tied_prior(fit: Posterior, *, task: str | None = None, spread: float = SPREA
     value = posterior["log_critical_batch"]
     if task is not None:
         if task not in fit.table.tasks:
-            raise ValueError(f"task {task!r} is not among the fitted curves {', '.join(fit.table.tasks)}.")
+            raise ValueError(f"task {quote(task)} is not among the fitted curves {some_of(fit.table.tasks)}.")
         if "log_critical_batch_task" in posterior:
             value = posterior["log_critical_batch_task"].sel(task=task)
     return dist.Normal(float(value.mean()), float(np.hypot(value.std(), spread)))

@@ -7,6 +7,7 @@ import numpy as np
 
 from hyperlaw.data.table import Table
 from hyperlaw.models.law import LAWS, Law
+from hyperlaw.quote import quote, some_of
 
 LEAST_RATIO = {"utd": 4.0, "batch_size": 8.0}
 RATIO = 3.0
@@ -77,7 +78,7 @@ def lacks(law: Law, table: Table) -> None:
     ]
     raise ValueError(
         f"{law.title} needs {', '.join(missing)}, which this table does not have; its columns are "
-        f"{', '.join(columns)}. Name the column when making the table"
+        f"{some_of(columns)}. Name the column when making the table"
         + (
             f", or fit {', '.join(others)}."
             if others
@@ -120,8 +121,8 @@ def _enough_cells(law: Law, table: Table) -> None:
     if alone and len(varied) > 1 and cells <= len(varied):
         raise ValueError(
             f"{cells} cells cannot tell the exponents of {' and '.join(varied)} apart, which move together in this "
-            f"table. State the law over one of them, such as hl.laws.{law.name}(over={(alone[0],)!r}), or add runs at "
-            "another scale."
+            f"table. State the law over one of them, such as hl.laws.{law.name}(over={quote((alone[0],))}), or add "
+            "runs at another scale."
         )
 
 
@@ -133,9 +134,9 @@ def _one_curve_a_task(law: Law, table: Table) -> None:
         if (several > 1).any():
             task = several.index[several > 1][0]
             raise ValueError(
-                f"{law.name} has one curve over batch sizes a task, but task {task!r} holds {several[task]} values of "
-                f"{name}, whose curves differ. Make each a task of its own: by its label, or by "
-                f"as_tasks({name!r}) of Optima; or fit a law over {name}."
+                f"{law.name} has one curve over batch sizes a task, but task {quote(task)} holds {several[task]} "
+                f"values of {name}, whose curves differ. Make each a task of its own: by its label, or by "
+                f"as_tasks({quote(name)}) of Optima; or fit a law over {name}."
             )
 
 
@@ -161,8 +162,9 @@ def _spans(law: Law, table: Table) -> list[Contrast]:
         whole = float(np.ptp(table.frame[name]))
         if len(table.tasks) > 1 and whole > 0:
             advice = (
-                f"The {name}s of task {spans.idxmin()!r} span little of those of all tasks, as if in another unit: the "
-                "law hardly tells them apart. Scale each task's performance to 0 to 1 before making crossings."
+                f"The {name}s of task {quote(spans.idxmin())} span little of those of all tasks, as if in another "
+                "unit: the law hardly tells them apart. Scale each task's performance to 0 to 1 before making "
+                "crossings."
             )
             share = float(spans.min()) / whole
             found.append(Contrast(f"least range of {name} in a task (share)", share, SPAN, np.inf, advice))

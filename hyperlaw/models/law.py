@@ -15,6 +15,7 @@ from hyperlaw.display import Shown, View, as_text
 from hyperlaw.models.equation import fields, symbolic
 from hyperlaw.models.parameter import Parameter, check_replacements, parameter_table, replaced
 from hyperlaw.models.prior import Prior, to_json
+from hyperlaw.quote import quote, some_of
 
 # Arrays of NumPy or JAX, or tracers of them: the functions of a law take all alike.
 Numbers: TypeAlias = Any
@@ -47,7 +48,8 @@ class Law(Shown, ABC):
     Attributes
     ----------
     tables
-        Kinds of table that it can be fitted to: `"runs"`, `"optima"`, `"crossings"`, `"steps_to_loss"`.
+        Kinds of table that it can be fitted to: `"runs"`, `"optima"`, `"crossings"`, `"steps_to_loss"`,
+        `"noise_measurements"`.
     predicts
         Names of the quantities that it predicts.
     covariates
@@ -102,7 +104,7 @@ class Law(Shown, ABC):
         choices = (type(self).covariates, *self.alternatives)
         if over not in choices:
             said = " or ".join(repr(choice) for choice in choices)
-            raise ValueError(f"{self.name} can be stated over {said}, received over={over!r}.")
+            raise ValueError(f"{self.name} can be stated over {said}, received over={quote(over)}.")
         absent = {name for choice in choices for name in choice} - set(over)
         every = (*type(self).own_parameters, *self.further_parameters)
         # Of this instance: covariates and parameters are those of the class for all others.
@@ -276,8 +278,8 @@ def as_law(law: object) -> Law:
         if law.lower() in named:
             return LAWS[named[law.lower()]]()
         near = difflib.get_close_matches(law.lower(), named, n=1)
-        guess = f" Did you mean {named[near[0]]!r}?" if near else ""
-        raise ValueError(f"there is no law {law!r}.{guess} The laws are: {', '.join(LAWS)}.")
+        guess = f" Did you mean {quote(named[near[0]])}?" if near else ""
+        raise ValueError(f"there is no law {quote(law)}.{guess} The laws are: {', '.join(LAWS)}.")
     raise TypeError(f"law must be a law such as hl.laws.StepLaw(), or its name; received {type(law).__name__}.")
 
 
@@ -296,10 +298,10 @@ def register[L: type[Law]](law: L) -> L:
         word, or its functions ask for a parameter or covariate that it does not list.
     """
     if not (isinstance(law, type) and issubclass(law, OptimumLaw | ValueLaw)):
-        raise TypeError(f"register takes a subclass of hl.OptimumLaw or hl.ValueLaw, received {law!r}.")
+        raise TypeError(f"register takes a subclass of hl.OptimumLaw or hl.ValueLaw, received {quote(law)}.")
     name, other = law.__name__, LAWS.get(law.__name__)
     if other is not None and other.__module__ != law.__module__:
-        raise ValueError(f"there is a law {name!r} already, in {other.__module__}. Give yours another name.")
+        raise ValueError(f"there is a law {quote(name)} already, in {other.__module__}. Give yours another name.")
     absent = [a for a in ("tables", "predicts", "covariates", "own_parameters") if not hasattr(law, a)]
     if absent:
         raise ValueError(f"{name} does not state {', '.join(absent)}. The docstring of hl.Law says what each is.")
@@ -307,7 +309,7 @@ def register[L: type[Law]](law: L) -> L:
     bad = sorted({n for n in names if names.count(n) > 1 or n in RESERVED})
     if bad:
         raise ValueError(
-            f"{name} names {', '.join(map(repr, bad))} twice or by a reserved word. The reserved words are: "
+            f"{name} names {some_of(map(quote, bad))} twice or by a reserved word. The reserved words are: "
             f"{', '.join(sorted(RESERVED))}."
         )
     if not law.__module__.startswith(__package__):  # those of the package are held to it by its tests
@@ -324,7 +326,7 @@ def _check_functions(law: type[Law]) -> None:
     known = {*(q.name for q in law.own_parameters), *one.logged, *law.linear, *(f"{name}_unit" for name in law.linear)}
     if unknown := [name for name in fields(one.equation()) if name not in known]:
         raise ValueError(
-            f"{law.__name__}: its equation names {', '.join(unknown)}, which is neither among its own_parameters nor a "
+            f"{law.__name__}: its equation names {some_of(unknown)}, which is neither among its own_parameters nor a "
             f"pivot. Its fields can be: {', '.join(sorted(known))}."
         )
     p = {q.name: number for q in law.own_parameters}

@@ -8,6 +8,7 @@ import numpyro.distributions as dist
 import pandas as pd
 
 from hyperlaw.models.prior import Prior, can_be_stored, support, to_text
+from hyperlaw.quote import quote
 
 POOLING = ("partial", "shared", "separate")
 
@@ -94,31 +95,33 @@ def check_replacements(
     for name, prior in priors.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            guess = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{owner} has no parameter {name!r}.{guess} Its parameters are: {', '.join(known)}.{hint}")
+            guess = f" Did you mean {quote(near[0])}?" if near else ""
+            raise ValueError(
+                f"{owner} has no parameter {quote(name)}.{guess} Its parameters are: {', '.join(known)}.{hint}"
+            )
         _check_prior(known[name], prior)
     pooled = [name for name, p in known.items() if p.group_sd is not None]
     for name, how in pooling.items():
         if name not in pooled or how not in POOLING:
             raise ValueError(
-                f"pooling[{name!r}] = {how!r}: give {', '.join(POOLING)} for a parameter that is pooled over tasks: "
-                f"{', '.join(pooled) or 'none here'}."
+                f"pooling[{quote(name)}] = {quote(how)}: give {', '.join(POOLING)} for a parameter that is pooled "
+                f"over tasks: {', '.join(pooled) or 'none here'}."
             )
 
 
 def _check_prior(parameter: Parameter, prior: Prior) -> None:
     if not isinstance(prior, Prior) or (isinstance(prior, dist.Distribution) and prior.shape() != ()):
         raise TypeError(
-            f"the prior of {parameter.name!r} must be a scalar NumPyro distribution such as dist.Normal(0.5, 0.1), "
-            f"received {prior!r}."
+            f"the prior of {quote(parameter.name)} must be a scalar NumPyro distribution such as dist.Normal(0.5, "
+            f"0.1), received {quote(prior)}."
         )
     if not can_be_stored(prior):
         raise TypeError(
-            f"the prior of {parameter.name!r} cannot be stored with a fit: {type(prior).__name__} is not a plain "
+            f"the prior of {quote(parameter.name)} cannot be stored with a fit: {type(prior).__name__} is not a plain "
             "distribution class of numpyro.distributions. Use for instance dist.LogNormal or dist.Gamma."
         )
     if parameter.positive and not getattr(support(prior), "lower_bound", -1.0) >= 0:
         raise ValueError(
-            f"the prior of {parameter.name!r} must have positive support ({parameter.meaning}), received "
+            f"the prior of {quote(parameter.name)} must have positive support ({parameter.meaning}), received "
             f"{to_text(prior)}. Use for instance dist.LogNormal."
         )

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hyperlaw.quote import quote
+
 OPTIMIZERS = ("sgd", "adam")
 
 
@@ -36,7 +38,7 @@ def peak_learning_rate(
         When the optimizer is unknown, a value is not finite and above zero, or the pairs do not match.
     """
     if optimizer not in OPTIMIZERS:
-        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, received {optimizer!r}.")
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, received {quote(optimizer)}.")
     noise, rate, batch = (np.asarray(values, float) for values in (noise_scale, learning_rate, batch_size))
     for name, values in (("noise_scale", noise), ("learning_rate", rate), ("batch_size", batch)):
         if not (np.isfinite(values) & (values > 0)).all() or values.size == 0:

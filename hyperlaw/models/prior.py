@@ -11,6 +11,8 @@ import jax
 import numpy as np
 import numpyro.distributions as dist
 
+from hyperlaw.quote import one_line, quote
+
 
 @dataclass(frozen=True)
 class AtGridCentre:
@@ -84,6 +86,9 @@ class PerBestLoss:
 
 Prior: TypeAlias = dist.Distribution | AtGridCentre | AtBestLoss | InLossSpread | PerBestLoss
 _RELATIVE = {cls.__name__: cls for cls in (AtGridCentre, AtBestLoss, InLossSpread, PerBestLoss)}
+_DISTRIBUTIONS = {
+    name: cls for name, cls in vars(dist).items() if inspect.isclass(cls) and issubclass(cls, dist.Distribution)
+}
 
 
 def resolve(prior: Prior, places: Mapping[str, float]) -> dist.Distribution:
@@ -170,10 +175,24 @@ def to_json(prior: Prior) -> str:
 
 
 def from_json(text: str) -> Prior:
-    """Inverse of `to_json`."""
+    """Inverse of `to_json`.
+
+    Raises
+    ------
+    ValueError
+        When it names no distribution of NumPyro, or gives it anything but its numbers.
+    """
     arguments = json.loads(text)
     name = arguments.pop("distribution")
-    return _RELATIVE[name](**arguments) if name in _RELATIVE else getattr(dist, name)(**arguments)
+    cls: Any = (_DISTRIBUTIONS | _RELATIVE).get(name)
+    if cls is None:
+        raise ValueError(f"{quote(name)} is no distribution of NumPyro")
+    takes = cls.__match_args__ if name in _RELATIVE else cls.arg_constraints
+    for argument, value in arguments.items():
+        kinds = (str,) if argument == "quantity" else (int, float)
+        if argument not in takes or type(value) not in kinds:
+            raise ValueError(f"{name} takes {', '.join(takes)}, and not {one_line(argument)}={quote(value)}")
+    return cls(**arguments)
 
 
 def can_be_stored(prior: Prior) -> bool:

@@ -5,16 +5,17 @@ from matplotlib.figure import Figure
 
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.decision.decided import Decided
-from hyperlaw.plots.optima import draw_cells, draw_law, groups_of, log_log
+from hyperlaw.plots.optima import draw_cells, draw_law, groups_of, law_label, log_log
 from hyperlaw.plots.risk_surface import SETTINGS, draw_regret, draw_risk, several_batch_sizes
-from hyperlaw.plots.style import apart, legend_below, page
+from hyperlaw.plots.style import apart, legend_below, named, page
 
 
 def plot_choice(choice: Decided) -> Figure:
     """Draw a choice.
 
-    Above: best learning rate and batch size of each fitted cell, the law's 90 % predictive band out to the target, the
-    same without the drift of its exponents, and the recommended setting. Below: risk over the candidates, hatched where
+    Above: best learning rate and batch size of each fitted cell, the law's 90 % predictive band at the sizes of the
+    target, the same without the drift of its exponents, thin lines for its medians at the sizes of the runs, and the
+    recommended setting. Below: risk over the candidates, hatched where
     a constraint forbids them; regret along the learning rate. What cannot be drawn over a single batch size is left
     out.
 
@@ -45,12 +46,15 @@ def plot_choice(choice: Decided) -> Figure:
 
 def _law(ax: Axes, choice: Decided, name: str) -> None:
     moving = choice.trajectory.columns[0]
+    heaviest = choice.laws["weight"].idxmax()
+    cells = choice.cells[choice.cells["law"] == heaviest]
+    others = [c for c in choice.extrapolation.index if c != moving and c in cells]
     for law, (colour, _) in apart(list(choice.laws.index)).items():
         along = choice.trajectory[choice.trajectory["law"] == law]
-        draw_law(ax, along, name, colour=colour, label=str(law) if len(choice.laws) > 1 else "law")
-    cells = choice.cells[choice.cells["law"] == choice.laws["weight"].idxmax()]
-    others = [c for c in choice.extrapolation.index if c != moving and c in cells]
-    draw_cells(ax, cells, groups_of(cells, others, choice.at), name, moving)
+        label = law_label(others, choice.at, named(law) if len(choice.laws) > 1 else "law")
+        draw_law(ax, along, name, colour=colour, label=label)
+    levels = choice.levels[choice.levels["law"] == heaviest]
+    draw_cells(ax, cells, groups_of(cells, others, choice.at), name, moving, levels)
     colour, marker = SETTINGS["recommended"]
     ax.plot(choice.at[moving], choice.setting[name], marker, ms=14, color=colour, mec="white", label="recommended",
             zorder=4)  # fmt: skip

@@ -5,8 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from hyperlaw.display import short
 from hyperlaw.intervals import Z90
-from hyperlaw.plots.style import BLUE, GREY, ORANGE, SMALL, band, flops, legend_below, log_ticks, page, short
+from hyperlaw.plots.style import BLUE, GREY, ORANGE, SMALL, band, flops, legend_below, log_ticks, named, page
 
 
 def plot_next_runs(
@@ -45,10 +46,11 @@ def plot_next_runs(
     """
     figure, axes = page(1, 2, height=3.6)
     _candidates(axes[0, 0], candidates, chosen)
-    axes[0, 0].set(xlabel=f"cost of the run ({cost_unit})", ylabel=f"expected fall\nof the risk ({loss_unit})")
+    axes[0, 0].set(xlabel=f"cost of the run ({cost_unit})", ylabel=f"expected fall\nof the risk ({named(loss_unit)})")
     _path(axes[0, 1], path, floor)
     axes[0, 1].set(
-        xlabel=f"cost of the runs so far ({cost_unit})", ylabel=f"risk of the choice ({loss_unit}),\n{attitude}"
+        xlabel=f"cost of the runs so far ({cost_unit})",
+        ylabel=f"risk of the choice ({named(loss_unit)}),\n{named(attitude)}",
     )
     for ax in axes[0]:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: (flops if cost_unit == "FLOPs" else short)(value)))

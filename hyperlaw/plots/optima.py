@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hyperlaw.data.vocabulary import HYPERPARAMETERS, At
-from hyperlaw.decision.trajectory import cell_optima, law_trajectories, law_trajectory, target_optimum
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
+from hyperlaw.decision.trajectory import cell_optima, law_levels, law_trajectories, law_trajectory, target_optimum
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.plots.style import (
     AXIS,
@@ -24,6 +24,7 @@ from hyperlaw.plots.style import (
     left_out,
     legend_below,
     log_ticks,
+    named,
     page,
     reach,
     sequence,
@@ -33,6 +34,7 @@ from hyperlaw.plots.style import (
 TASKS = 3
 # As many as colours and markers tell apart.
 GROUPS, UNLIKE = 6, "cells unlike the target"
+LONGEST_GROUP = 45  # characters
 LINE = "law, 90 % for a new cell"
 WORD = {"params": "parameters", "utd": "updates per step"}
 # Cells of one scale stand side by side, this share of the axis apart.
@@ -45,10 +47,11 @@ def optima(fit: Posterior, *, at: At | None = None) -> Figure:
     Points are fitted cells with their 90 % intervals, side by side where they share a scale; each size has a colour and
     a marker. Bands are the law's 90 % predictive intervals for a new cell.
 
-    With a target: the law on its way there, from the smallest runs. Dashed lines are its band without the drift of its
-    exponents: between them and the edges of the band lies what a changing exponent may do. Below, that exponent: by
-    what power of the scale the best setting moves, with its 90 % interval. The star is the target. Cells that differ
-    from the target in another covariate are open.
+    With a target: the law on its way there, from the smallest runs, at the other sizes of the target; thin lines are
+    its medians at those of the runs. Dashed lines are its band did its exponents stay what they are at the end of the
+    runs: between them and the edges of the band lies what a changing exponent may do. Below, that exponent: by what
+    power of the scale the best setting moves, with its 90 % interval. The star is the target. Cells that differ from
+    the target in another covariate are open.
 
     Without one: the law at each size, to four times the largest scale of the runs; at most five sizes of three tasks.
 
@@ -76,12 +79,12 @@ def optima(fit: Posterior, *, at: At | None = None) -> Figure:
 
 
 def draw_law(ax: Axes, along: pd.DataFrame, name: str, *, colour: str, label: str = "law") -> None:
-    """The law's band, its median, and the edges that the band would have without drift."""
+    """The law's band, its median, and beyond the runs the edges that the band would have without further drift."""
     x = along[along.columns[0]]
-    band(ax, x, along[f"{name}_lower"], along[f"{name}_upper"], colour=colour, label=f"{label}, 90 % for a new cell")
+    band(ax, x, along[f"{name}_lower"], along[f"{name}_upper"], colour=colour, label=f"{label}, 90 %")
     ax.plot(x, along[f"{name}_median"], color=colour)
     for end in ("lower", "upper"):
-        ax.plot(x, along[f"{name}_straight_{end}"], "--", color=colour, lw=0.9, label=f"{label}, without drift")
+        ax.plot(x, along[f"{name}_straight_{end}"], "--", color=colour, lw=0.9, label="without further drift")
 
 
 def groups_of(cells: pd.DataFrame, others: list[str], at: At) -> dict[str, np.ndarray]:
@@ -100,14 +103,31 @@ def groups_of(cells: pd.DataFrame, others: list[str], at: At) -> dict[str, np.nd
     return {label: names == own, **{other: names == other for other in rest}}
 
 
-def draw_cells(ax: Axes, cells: pd.DataFrame, groups: dict[str, np.ndarray], name: str, moving: str) -> None:
-    """Optima of fitted cells with their intervals, side by side: those like the target filled, others open."""
+def law_label(others: list[str], at: At, law: str = "law") -> str:
+    """A law by its name and, where the target has several covariates, by those that stay at the target."""
+    where = ", ".join(f"{name} {short(number(at, name))}" for name in others)
+    return f"{law} at {where}" if where else law
+
+
+def draw_cells(
+    ax: Axes, cells: pd.DataFrame, groups: dict[str, np.ndarray], name: str, moving: str, levels: pd.DataFrame
+) -> None:
+    """Optima of fitted cells with their intervals, side by side: those like the target filled, others open.
+
+    Through them the law's medians, `law_levels`.
+    """
     looks = apart(list(groups))
+    others = [column for column in levels.columns[1:] if column in SCALE]
     for k, (label, here) in enumerate(groups.items()):
         if here.any():
             (colour, marker), x = looks[label], cells.loc[here, moving] * _aside(cells[moving], k)
+            for size in cells.loc[here, others].drop_duplicates().itertuples(index=False) if others else ():
+                line = levels[(levels[others] == list(size)).all(axis=1)]
+                ax.plot(line[moving], line[f"{name}_median"], color=colour, lw=0.7, zorder=1)
             face = "white" if k else colour
-            _points(ax, cells[here], name, x, colour=colour, marker=marker, face=face, label=label)
+            _points(
+                ax, cells[here], name, x, colour=colour, marker=marker, face=face, label=named(label, LONGEST_GROUP)
+            )
 
 
 def log_log(ax: Axes, moving: str, name: str) -> None:
@@ -120,11 +140,12 @@ def log_log(ax: Axes, moving: str, name: str) -> None:
 def _to_target(fit: Posterior, at: At, names: list[str]) -> Figure:
     target, along, cells = target_optimum(fit, at), law_trajectory(fit, at), cell_optima(fit)
     moving = along.columns[0]
-    groups = groups_of(cells, [name for name in fit.law.covariates if name != moving], at)
+    others = [name for name in fit.law.covariates if name != moving]
+    groups, levels = groups_of(cells, others, at), law_levels(fit, at)
     figure, axes = page(2, len(names), height=4.6, sharex="col", ratios=[2.4, 1])
     for (ax, below), name in zip(axes.T, names, strict=True):
-        draw_law(ax, along, name, colour=BLUE)
-        draw_cells(ax, cells, groups, name, moving)
+        draw_law(ax, along, name, colour=BLUE, label=law_label(others, at))
+        draw_cells(ax, cells, groups, name, moving, levels)
         middle, low, high = (target[f"{name}_{end}"] for end in ("median", "lower", "upper"))
         ax.errorbar(at[moving], middle, reach(middle, low, high), fmt="*", ms=13, color=ORANGE, capsize=3, zorder=4,
                     label="target, 90 %")  # fmt: skip
@@ -168,7 +189,7 @@ def _by_size(fit: Posterior, names: list[str]) -> Figure:
                     _points(ax, own, name, x, colour=colour, marker=marker, face=colour,
                             label=f"cells of {label}, 90 %" if label else "cells of runs, 90 %")  # fmt: skip
             log_log(ax, moving, name)
-            ax.set_title(task if len(fit.runs.tasks) > 1 else "", fontsize=LABEL)
+            ax.set_title(named(task) if len(fit.runs.tasks) > 1 else "", fontsize=LABEL)
     left_out(figure, len(tasks), len(fit.runs.tasks), "tasks")
     legend_below(figure, columns=3)
     return figure

@@ -19,6 +19,7 @@ from hyperlaw.plots.style import (
     left_out,
     legend_below,
     log_ticks,
+    named,
     page,
 )
 
@@ -82,7 +83,9 @@ def _of_values(fit: Posterior) -> Figure:
     for ax, (quantity, name) in zip(axes.flat, panels, strict=False):
         for task, (colour, marker) in looks.items():
             own = rows[(rows["quantity"] == quantity) & (rows["task"] == task)]
-            _points(ax, own, name, colour=colour, marker=marker, label=task if len(tasks) <= TASKS else "all tasks")
+            _points(
+                ax, own, name, colour=colour, marker=marker, label=named(task) if len(tasks) <= TASKS else "all tasks"
+            )
         ax.axhline(1, color=GREY, lw=1, ls="--")
         ax.set(yscale="log", xlabel=NAMES.get(name, name), ylabel="measured / predicted")
         ax.set_title(NAMES.get(quantity, quantity) if len(every) > len(names) else "", fontsize=LABEL)

@@ -17,9 +17,11 @@ from hyperlaw.plots.style import (
     band,
     legend_below,
     log_ticks,
+    named,
     page,
     short,
 )
+from hyperlaw.risk import risk_name
 
 # Colour and marker of the rows of `Choice.table`.
 SETTINGS = {
@@ -28,6 +30,7 @@ SETTINGS = {
 HATCH = "////"
 DECADES = 3
 ROUNDING = 1e-9
+RULE = 60  # characters of a constraint in a title
 
 
 def risk_surface(choice: Decided) -> Figure:
@@ -75,11 +78,11 @@ def draw_risk(ax: Axes, choice: Decided) -> None:
             ax.contour(grid.columns, grid.index, ~allowed, levels=[0.5], colors=GREY, linewidths=1)
     for name, row in choice.table.iterrows():
         colour, marker = SETTINGS[str(name)]
-        size = 14 if marker == "*" else 7
+        size, above = (14, 5) if name == "recommended" else (7, 4)
         ax.plot(row["learning_rate"], row["batch_size"], marker, ms=size, color=colour, mec="white",
-                label=str(name).replace("_", " "), clip_on=False, zorder=4)  # fmt: skip
+                label=str(name).replace("_", " "), clip_on=False, zorder=above)  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel=AXIS["learning_rate"], ylabel=AXIS["batch_size"])
-    title = f"risk of regret ({choice.fitted.loss_unit}), {choice.risk}"
+    title = f"risk of regret ({named(choice.fitted.loss_unit)}), {named(risk_name(choice.risk))}"
     ax.set_title("\n".join([title, *_forbidden(ax, choice)]), fontsize=SMALL)
     for axis in (ax.xaxis, ax.yaxis):
         log_ticks(axis)
@@ -91,12 +94,14 @@ def draw_regret(ax: Axes, choice: Decided) -> None:
     rates, chosen = line["learning_rate"], choice.setting["learning_rate"]
     band(ax, rates, line["lower"], line["upper"], colour=BLUE, label="regret, 90 %")
     ax.plot(rates, line["mean"], color=BLUE, label="regret, expected")
-    ax.plot(rates, line["risk"], color="black", ls="-.", lw=1, label=f"risk, {choice.risk}")
+    ax.plot(rates, line["risk"], color="black", ls="-.", lw=1, label=f"risk, {named(risk_name(choice.risk))}")
     for stretch in _stretches(line):
         ax.axvspan(*stretch, facecolor="none", edgecolor=GREY, hatch=HATCH, lw=0)
     ax.plot(chosen, choice.table.loc["recommended", "risk"], "*", ms=14, color=ORANGE, mec="white",
             label="recommended", clip_on=False, zorder=4)  # fmt: skip
-    ax.set(xscale="log", xlabel=AXIS["learning_rate"], ylabel=f"regret ({choice.fitted.loss_unit})", ylim=(0, None))
+    ax.set(
+        xscale="log", xlabel=AXIS["learning_rate"], ylabel=f"regret ({named(choice.fitted.loss_unit)})", ylim=(0, None)
+    )
     title, rules = f"at batch size {short(line['batch_size'].iloc[0])}", _forbidden(ax, choice)
     # Beside the surface, over which they stand, they need not be said again.
     ax.set_title("\n".join([title, *([] if several_batch_sizes(choice) else rules)]), fontsize=SMALL)
@@ -143,4 +148,4 @@ def _forbidden(ax: Axes, choice: Decided) -> list[str]:
     if _grid(choice)["allowed"].all():
         return []
     ax.fill_between([], [], facecolor="none", edgecolor=GREY, hatch=HATCH, lw=0, label="not allowed")
-    return [str(constraint) for constraint in choice.subject_to]
+    return [named(constraint, RULE) for constraint in choice.subject_to]

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hyperlaw.plots.style import AXIS, BLUE, GREY, ORANGE, SCALE, legend_below, log_ticks, page, reach
+from hyperlaw.quote import quote
 
 BEYOND = 10.0
 
@@ -37,7 +38,7 @@ def plot_schedule(table: pd.DataFrame, *, along: str, end: float) -> Figure:
         When `along` is neither.
     """
     if along not in ("data", "loss"):
-        raise ValueError(f"along must be 'data' or 'loss', received {along!r}.")
+        raise ValueError(f"along must be 'data' or 'loss', received {quote(along)}.")
     rates = "learning_rate_median" in table
     figure, axes = page(
         2 if rates else 1, height=4.8 if rates else 3.4, sharex=True, ratios=[1.6, 1] if rates else None

@@ -1,6 +1,8 @@
 """What the pictures share: the size of a page, colours and markers, axis labels, ticks, and short names of cells."""
 
+from io import BytesIO
 from math import log10
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,10 @@ from matplotlib.axis import Axis
 from matplotlib.colors import ListedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from hyperlaw.display import short
+from hyperlaw.quote import one_line
+from hyperlaw.whole_file import write_whole
 
 # Okabe-Ito: told apart in print and by the colour-blind. Blue is the law, orange what is recommended.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#595959"
@@ -29,11 +35,14 @@ SCALE = {
 }  # fmt: skip
 NAMES = AXIS | SCALE | {
     "steps": "steps to the target loss", "improvement": "improvement by one step (nats)", "loss": "loss (nats)",
+    "noise_scale": "noise scale (data points)",
     "threshold": "performance to be reached", "optimizer": "optimizer",
 }  # fmt: skip
 # Inches: the width of a page's text.
 PAGE, DPI = 6.4, 150
 LABEL, SMALL = 9, 8  # points
+# Characters of a line over the narrowest panel.
+WIDEST = 30
 
 
 def page(
@@ -45,6 +54,13 @@ def page(
     for ax in axes.flat:
         readable(ax)
     return figure, axes
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that the suffix names, whole or, by an OSError, not at all."""
+    drawn = BytesIO()
+    figure.savefig(drawn, format=path.suffix.lstrip(".").lower(), dpi=DPI)
+    write_whole(path, drawn.getvalue())
 
 
 def readable(ax: Axes) -> None:
@@ -99,23 +115,24 @@ def band(ax: Axes, x: Any, lower: Any, upper: Any, *, colour: str, label: str | 
     ax.fill_between(x, lower, upper, color=colour, alpha=0.2, lw=0, label=label)
 
 
-def short(value: float) -> str:
-    """A number as people write scales: 0.003, 1024, 24.6k, 1.05M, 7B, 1.4T."""
-    for unit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= max(0.9995 * unit, 1e4):
-            return f"{float(f'{value / unit:.3g}'):g}{suffix}"
-    return f"{value:.4g}"
-
-
 def flops(value: float) -> str:
     """A number of FLOPs: 3e15."""
     return f"{value:.2g}".replace("e+", "e")
 
 
+def named(text: object, longest: int = WIDEST) -> str:
+    """Text from data as matplotlib draws it: one line, cut in the middle where it is longer, its signs as they are.
+
+    Between two dollar signs matplotlib reads mathematics, and what begins with an underscore is left out of legends.
+    """
+    said = one_line(text, longest).replace("$", r"\$")
+    return f" {said}" if said.startswith("_") else said
+
+
 def cell_name(cells: pd.DataFrame, cell: int, scales: tuple[str, ...]) -> str:
     """Name of a cell: its task, where there are several, and its scales."""
     row = cells.loc[cell]
-    task = [str(row["task"])] if cells["task"].nunique() > 1 else []
+    task = [named(row["task"])] if cells["task"].nunique() > 1 else []
     return ", ".join(task + [f"{name} {short(row[name])}" for name in scales])
 
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.inference.cell_surface import CellSurface, cell_surface
 from hyperlaw.inference.posterior import Posterior
-from hyperlaw.plots.style import AXIS, GROUND, LABEL, ORANGE, SMALL, cell_name, log_ticks, page
+from hyperlaw.plots.style import AXIS, GROUND, LABEL, ORANGE, SMALL, cell_name, log_ticks, named, page
 
 DECADES = 3
 
@@ -55,7 +55,7 @@ def surface(fit: Posterior, *, cell: int) -> Figure:
     for axis in (whole.xaxis, whole.yaxis, close.xaxis, close.yaxis):
         log_ticks(axis)
     bar = figure.colorbar(filled, ax=[whole, close], format="%g")
-    bar.set_label(f"loss above the cell's lowest ({fit.runs.loss_unit}), median", size=SMALL)
+    bar.set_label(f"loss above the cell's lowest ({named(fit.runs.loss_unit)}), median", size=SMALL)
     bar.ax.tick_params(labelsize=SMALL)
     bar.ax.minorticks_off()
     figure.suptitle(cell_name(fit.runs.cells, cell, fit.runs.scales), fontsize=LABEL)

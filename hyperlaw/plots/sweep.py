@@ -12,18 +12,19 @@ from hyperlaw.plots.style import (
     AXIS,
     GREY,
     SMALL,
+    WIDEST,
     cell_name,
     evenly,
     left_out,
     legend_below,
     log_ticks,
+    named,
     page,
     sequence,
     short,
 )
 
 PANELS, TASKS, BATCHES, COLUMNS = 6, 3, 4, 3
-WIDEST = 30  # characters of a line over a panel
 
 
 def plot_sweep(frame: pd.DataFrame, *, cells: pd.DataFrame, scales: tuple[str, ...], loss_unit: str) -> Figure:
@@ -65,7 +66,7 @@ def panels(count: int, loss_unit: str) -> tuple[Figure, np.ndarray]:
     for ax in axes.flat[count:]:
         ax.remove()
     for ax in axes[:, 0]:
-        ax.set_ylabel(f"loss ({loss_unit})")
+        ax.set_ylabel(f"loss ({named(loss_unit)})")
     return figure, axes.flat[:count]
 
 
@@ -113,5 +114,5 @@ def settle(ax: Axes, runs: pd.DataFrame, values: pd.Series | np.ndarray, *, name
     log_ticks(ax.xaxis)
     said = f"{len(runs)} runs: {int((runs['loss'] > high).sum())} above, {runs['diverged'].sum()} diverged"
     # Broken between scales, not within one.
-    lines = fill(name.replace(" ", "\xa0").replace(",\xa0", ", "), WIDEST).replace("\xa0", " ")
+    lines = fill(name.replace(" ", "\xa0").replace(",\xa0", ", "), WIDEST, break_long_words=False).replace("\xa0", " ")
     ax.set_title(f"{lines}\n{said}", fontsize=SMALL - 1)

@@ -16,6 +16,7 @@ from hyperlaw.plots.style import (
     band,
     legend_below,
     log_ticks,
+    named,
     page,
     short,
 )
@@ -82,7 +83,7 @@ def _price(ax: Axes, curves: pd.DataFrame, chosen: float, risk: str) -> None:
     size = curves["batch_size"]
     band(ax, size, curves["excess_lower"], curves["excess_upper"], colour=BLUE, label="law, 90 %")
     ax.plot(size, curves["excess_median"], color=BLUE)
-    ax.plot(size, curves["risk"], "-.", color="black", lw=1, label=f"risk, {risk}")
+    ax.plot(size, curves["risk"], "-.", color="black", lw=1, label=f"risk, {named(risk)}")
     at = curves.iloc[np.abs(np.log(size / chosen)).argmin()]
     ax.plot(chosen, at["risk"], "*", color=ORANGE, ms=14, mec="white", clip_on=False, zorder=4)
     top = min(HIGHEST, 1.05 * float(curves["excess_upper"].max()))

@@ -18,6 +18,7 @@ from hyperlaw.plots.style import (
     left_out,
     legend_below,
     log_ticks,
+    named,
     page,
     sequence,
     short,
@@ -38,7 +39,7 @@ def values(fit: Posterior) -> Figure:
     Parameters
     ----------
     fit
-        A fit of `Optima`, `Crossings` or `StepsToLoss`.
+        A fit of `Optima`, `Crossings`, `StepsToLoss` or `NoiseMeasurements`.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def values(fit: Posterior) -> Figure:
         _lines(ax, fit, *own, task=task, looks=looks)
         ax.set(xscale="log", yscale="log", xlabel=NAMES.get(moving(fit.law), moving(fit.law)))
         ax.set_ylabel(QUANTITIES.get(quantity, quantity))
-        ax.set_title(task if len(fit.table.tasks) > 1 else "", fontsize=LABEL)
+        ax.set_title(named(task) if len(fit.table.tasks) > 1 else "", fontsize=LABEL)
         for axis in (ax.xaxis, ax.yaxis):
             log_ticks(axis)
     for ax in axes.flat[len(panels) :]:
@@ -107,5 +108,5 @@ def _rows(ax: Axes, x: np.ndarray, rows: pd.DataFrame, *, colour: str, marker: s
 
 
 def _label(rest: list[str], group: tuple) -> str:
-    said = (f"{n} {v if isinstance(v, str) else short(float(v))}" for n, v in zip(rest, group, strict=True))
+    said = (f"{n} {named(v) if isinstance(v, str) else short(float(v))}" for n, v in zip(rest, group, strict=True))
     return ", ".join(said) or "measured, 90 %"

@@ -1,6 +1,6 @@
 """The charts of a report, made with Plotly: they compute nothing. Their colours hold on white and on black.
 
-Plotly takes some HTML in its texts: what comes from data is escaped.
+Plotly takes some HTML in its texts: what comes from data is escaped, and cut where it is long.
 """
 
 from html import escape
@@ -14,10 +14,13 @@ from matplotlib.colors import to_rgb
 
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.pareto import Pareto
-from hyperlaw.intervals import interval
-from hyperlaw.plots.style import AXIS, BLUE, CHAINS, ORANGE, SCALE, log_locator, short
+from hyperlaw.display import short
+from hyperlaw.plots.optima import law_label
+from hyperlaw.plots.style import AXIS, BLUE, CHAINS, ORANGE, SCALE, log_locator
+from hyperlaw.quote import one_line
 
 GREY = "#808080"
+LONGEST = 40  # characters of a name
 # Four times the largest budget, as in the picture of a frontier.
 SHOWN, POINTS, BEYOND = 4, 40, 4.0
 
@@ -46,16 +49,18 @@ def _template(ink: str, grid: str) -> go.layout.Template:
 def law(choice: Decided, name: str) -> go.Figure:
     """The law from the smallest runs to the target, the best of every cell of runs, and the setting."""
     figure, scale, several = _figure(), choice.trajectory.columns[0], len(choice.laws) > 1
+    heaviest, others = choice.laws["weight"].idxmax(), _others(choice)
+    cells, through = (table[table["law"] == heaviest] for table in (choice.cells, choice.levels))
+    for i, (_, line) in enumerate(through.groupby(others) if others else ()):
+        _line(figure, line[scale], line[f"{name}_median"], GREY, None if i else f"law at {_words(others)} of the runs")
     for colour, (of, along) in zip(cycle(CHAINS), choice.trajectory.groupby("law", sort=False), strict=False):
         ends = along[f"{name}_lower"], along[f"{name}_upper"]
-        _band(figure, along[scale], ends, colour, f"{escape(of) if several else 'law'}, 90 % for a new cell")
+        label = law_label(others, choice.at, _text(of) if several else "law")
+        _band(figure, along[scale], ends, colour, f"{label}, 90 %")
         _line(figure, along[scale], along[f"{name}_median"], colour)
-    heaviest = choice.laws["weight"].idxmax()
-    cells = choice.cells[choice.cells["law"] == heaviest]
-    others = [c for c in choice.extrapolation.index if c != scale and c in cells]
     alike = np.all([np.isclose(cells[c], choice.at[c]) for c in others], axis=0) & np.ones(len(cells), bool)
-    best = f"best in a cell of runs, 90 %{f' ({escape(heaviest)})' if several else ''}"
-    for some, symbol, label in ((alike, "circle", best), (~alike, "circle-open", f"{best}, at other sizes")):
+    best = f"best in a cell of runs, 90 %{f' ({_text(heaviest)})' if several else ''}"
+    for some, symbol, label in ((alike, "circle", best), (~alike, "circle-open", f"{best}, other {_words(others)}")):
         if some.any():
             _points(figure, cells.loc[some, scale], cells.loc[some].filter(like=f"{name}_"), symbol, label)
     there = [choice.at[scale]], [choice.setting[name]]
@@ -66,13 +71,29 @@ def law(choice: Decided, name: str) -> go.Figure:
     return figure
 
 
+def elsewhere(choice: Decided) -> str | None:
+    """In which scales runs and target differ beside the one that is drawn, where the law is drawn at those of both."""
+    return _words(_others(choice)) if len(choice.levels) else None
+
+
+def _others(choice: Decided) -> list[str]:
+    """The scales of the target that are not drawn."""
+    scale = choice.trajectory.columns[0]
+    return [name for name in choice.extrapolation.index if name != scale and name in choice.cells]
+
+
+def _words(scales: list[str]) -> str:
+    """Scales in words: "parameters and data"."""
+    return " and ".join(SCALE.get(name, name).partition(" (")[0] for name in scales)
+
+
 def risk(choice: Decided) -> go.Figure | None:
     """The risk of every candidate, and the settings that are compared; None where one batch size was tried."""
     pairs = _grid(choice)
     rates, batches = pairs["learning_rate"].nunique(), pairs["batch_size"].nunique()
     if batches == 1:
         return None
-    figure, bar = _figure(), {"title": {"text": f"risk ({escape(choice.fitted.loss_unit)})"}, "thickness": 12}
+    figure, bar = _figure(), {"title": {"text": f"risk ({_text(choice.fitted.loss_unit)})"}, "thickness": 12}
     if min(rates, batches) < 3 or rates * batches != len(pairs):
         figure.add_scatter(x=pairs["learning_rate"], y=pairs["batch_size"], mode="markers", showlegend=False,
                            marker={"color": pairs["risk"], "colorscale": "Cividis", "colorbar": bar})  # fmt: skip
@@ -100,19 +121,13 @@ def risk(choice: Decided) -> go.Figure | None:
 
 
 def cost(choice: Decided) -> go.Figure:
-    """Regret along the learning rate, at the candidates' batch size nearest to the chosen one."""
-    pairs = _grid(choice)
-    apart = np.abs(np.log(pairs["batch_size"] / choice.setting["batch_size"])).to_numpy()
-    there = np.flatnonzero(apart <= apart.min() + 1e-9)
-    order = there[np.argsort(pairs["learning_rate"].to_numpy()[there])]
-    rates, regret = pairs["learning_rate"].to_numpy()[order], choice.priced.prices.regret[:, order]
-    low, _, high = interval(regret, 0)
-    figure = _figure()
-    _band(figure, rates, (low, high), BLUE, "90 %")
-    _line(figure, rates, regret.mean(axis=0), BLUE, "expected")
+    """Regret along the learning rate, at the chosen batch size."""
+    figure, along = _figure(), choice.regret_along
+    _band(figure, along["learning_rate"], (along["lower"], along["upper"]), BLUE, "90 %")
+    _line(figure, along["learning_rate"], along["mean"], BLUE, "expected")
     figure.add_vline(x=choice.setting["learning_rate"], line={"color": ORANGE, "dash": "dash"})
     _log(figure, "x", AXIS["learning_rate"])
-    figure.update_yaxes(title=f"regret ({escape(choice.fitted.loss_unit)})", rangemode="tozero")
+    figure.update_yaxes(title=f"regret ({_text(choice.fitted.loss_unit)})", rangemode="tozero")
     return figure
 
 
@@ -120,10 +135,10 @@ def curves(frontier: Pareto) -> go.Figure:
     """The least compute within given data, and the point of the least budget, of at most four performances."""
     figure, levels = _figure(), frontier.draws["performance"].values
     chosen = levels[np.unique(np.linspace(0, len(levels) - 1, SHOWN).astype(int))]
+    shown = frontier.curves[np.isfinite(frontier.curves["median"]) & frontier.curves["performance"].isin(chosen)]
+    top = 3 * shown["median"].max()  # the edge of the chart: bands go on beyond it
     for level, colour in zip(chosen, CHAINS, strict=False):
-        line = frontier.curves[frontier.curves["performance"] == level]
-        line = line[np.isfinite(line["median"])]
-        top = 3 * line["upper"].where(np.isfinite(line["upper"]), line["lower"]).max()
+        line = shown[shown["performance"] == level]
         _band(figure, line["data"], (line["lower"], line["upper"].clip(upper=top)), colour, None)
         _line(figure, line["data"], line["median"], colour)
         _least(figure, frontier, level, names=("data", "compute"), colour=colour, label=f"performance {level:g}")
@@ -162,6 +177,11 @@ def _least(
         name=label, showlegend=label is not None,
         marker={"symbol": "circle" if lowest <= level <= highest else "circle-open", "size": 9, "color": colour},
     )  # fmt: skip
+
+
+def _text(name: object) -> str:
+    """Text from data as Plotly writes it."""
+    return escape(one_line(name, LONGEST))
 
 
 def _grid(choice: Decided) -> pd.DataFrame:
@@ -215,7 +235,9 @@ def _log(figure: go.Figure, side: str, title: str, *, flops: bool = False) -> No
             middle = np.asarray(trace[side], float)
             drawn += [middle - np.asarray(bars.arrayminus), middle + np.asarray(bars.array)]
     values = np.concatenate(drawn)
-    low, high = np.nanmin(values) / 1.03, np.nanmax(values) * 1.03
+    low, high = np.nanmin(values), np.nanmax(values)
+    room = max(1.03, (high / low) ** 0.03)  # half of the star's width
+    low, high = low / room, high * room
     ticks = [tick for tick in log_locator(low, high).tick_values(low, high) if low <= tick <= high]
     words = [f"{tick:.2g}".replace("e+", "e") if flops else short(tick) for tick in ticks]
     figure.update_layout(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.data.vocabulary import HYPERPARAMETERS, At, number
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.explain import (
     batch_size_given,
@@ -16,6 +16,8 @@ from hyperlaw.decision.explain import (
     limit_sentences,
     percent_words,
     regret_words,
+    risk_words,
+    steps_words,
     value_words,
     wrong_sentences,
 )
@@ -23,9 +25,9 @@ from hyperlaw.decision.next_runs import NextRuns
 from hyperlaw.decision.plan import score_plan
 from hyperlaw.decision.price_table import price_table
 from hyperlaw.diagnostics.baselines.settings import BY_HAND, RECIPES
-from hyperlaw.diagnostics.sensitivity import Sensitivity, prior_sensitivity
+from hyperlaw.diagnostics.sensitivity import Sensitivity, prior_sensitivity, prior_sentence
+from hyperlaw.display import short
 from hyperlaw.intervals import ENDS, interval
-from hyperlaw.plots.style import short
 from hyperlaw.report import charts
 from hyperlaw.report.ladders import what_if_of
 from hyperlaw.report.page import check_path, write_page
@@ -42,7 +44,7 @@ from hyperlaw.report.told import (
     range_words,
     verdict,
 )
-from hyperlaw.risk import CVaR, Mean, Quantile
+from hyperlaw.risk import CVaR, Mean, Quantile, risk_name
 
 NAMES = {"learning_rate": "learning rate", "batch_size": "batch size (data points)"}
 SCALES = {"data": "Data points at the target", "params": "Parameters at the target", "width": "Width at the target",
@@ -62,14 +64,21 @@ def report_choice(
 ) -> None:
     """Write a choice as one page; arguments and errors as for `Choice.report`."""
     place = check_path(path)
+    for name, one in (("next_runs", next_runs), ("sensitivity", sensitivity)):
+        if one is not None and one.at is not None and set(_scales(one.at)) != set(_scales(choice.at)):
+            raise ValueError(
+                f"{name} is of another target than the choice: of {_words(one.at)}, where the choice is of "
+                f"{_words(choice.at)}. Ask for it with the target of the choice, `at=choice.at`."
+            )
     status, trust = verdict(choice.checks, choice.despite)
+    swayed = {"": sensitivity} if sensitivity is not None else _by_prior(choice)
     figures = {"law_rate": charts.law(choice, "learning_rate"), "cost": charts.cost(choice)}
     if not batch_size_given(choice):
         figures["law_batch"] = charts.law(choice, "batch_size")
     if (risk := charts.risk(choice)) is not None:
         figures["risk"] = risk
     said = {
-        "target": ", ".join(f"{n} {short(v) if isinstance(v, float) else v or 'new'}" for n, v in choice.at.items()),
+        "target": _words(choice.at),
         "choice": choice,
         "setting": {words: value_words(choice, name) for name, words in NAMES.items()},
         "given": batch_size_given(choice),
@@ -82,13 +91,17 @@ def report_choice(
         "concerns": concerns(choice.checks),
         "checked": check_table(choice.checks),
         "far": extrapolation_sentences(choice),
+        "elsewhere": charts.elsewhere(choice),
+        "minimised": risk_words(choice.risk),
+        "steps": steps_words(choice) if "data" in choice.at else None,
         "wrong": [*wrong_sentences(choice), *change_sentences(choice), *limit_sentences(choice)],
         "loss": _loss(choice),
         "law": law_section(choice.fits, choice.at.get("task")),
         "laws": _laws(choice),
         "disagreement": law_sentences(choice),
         "extrapolation": extrapolation_table(choice.extrapolation),
-        "sensitivities": _sensitivities(choice, sensitivity),
+        "sensitivities": _sensitivities(swayed),
+        "doubts": [prior_sentence(one.table) for one in swayed.values() if one.table["diagnosis"].any()],
         "recipes": _recipes(choice),
         "next_runs": next_runs and (next_runs.sentence, _next(next_runs)),
         "provenance": provenance_table(choice.fits),
@@ -100,19 +113,33 @@ def report_choice(
     write_page(place, "choice.html", said)
 
 
+def _words(at: At) -> str:
+    """A target: "params 7B, data 1.4T"."""
+    return ", ".join(_scales(at))
+
+
+def _scales(at: At) -> list[str]:
+    return [f"{name} {at[name] or 'new' if name == 'task' else short(number(at, name))}" for name in at]
+
+
 def _sure(choice: Decided) -> Printed:
     """Intervals of the optimum and of the loss there."""
     rows = [
-        [f"best {words}", value_words(choice, name), range_words(choice.intervals.loc[name])]
+        [
+            f"best {words}",
+            value_words(choice, name),
+            digits(choice.intervals.loc[name, "median"]),
+            range_words(choice.intervals.loc[name]),
+        ]
         for name, words in NAMES.items()
         if name == "learning_rate" or not batch_size_given(choice)
     ]
     if choice.batch_size_set is not None:
         rows[0][0] += f" at batch size {digits(choice.batch_size_set)}"
     rows.append(
-        [f"lowest loss ({choice.fitted.loss_unit})", digits(choice.loss["median"], 4), range_words(choice.loss, 4)]
+        [f"lowest loss ({choice.fitted.loss_unit})", "", digits(choice.loss["median"], 4), range_words(choice.loss, 4)]
     )
-    return Printed("90 % intervals of the best setting", ["", "set, or expected", "90 % interval"], rows)
+    return Printed("Where the best lies", ["", "set", "median", "90 % interval"], rows)
 
 
 def _prices(choice: Decided) -> Printed:
@@ -121,7 +148,7 @@ def _prices(choice: Decided) -> Printed:
     table = choice.table.loc[[name for name in names if name in choice.table.index]].rename(index=names)
     table.index = [name if kept else f"{name} (not allowed)" for name, kept in table["allowed"].items()]
     caption = (
-        f"Regret against the best possible setting ({choice.fitted.loss_unit}): expected, below which 90 % of the "
+        f"Regret against {choice.against} ({choice.fitted.loss_unit}): expected, below which 90 % of the "
         "draws stay, and mean of the worst tenth of them"
     )
     heads = {"learning_rate": "rate", "batch_size": "batch"} | PRICES
@@ -157,14 +184,15 @@ def _laws(choice: Decided) -> Printed | None:
     return printed("What each law would choose by itself", choice.laws.assign(**ends), heads, index="law")
 
 
-def _sensitivities(choice: Decided, given: Sensitivity | None) -> list[tuple[str, str, list[Printed]]]:
-    """By law: the sentence and the tables; of what the user asked for, or of what needs no refit."""
-    if given is not None:
-        found = {"": given}
-    else:
-        found = {
-            n: prior_sensitivity(fit, choice.at) for n, fit in choice.fits.items() if "log_prior" in fit.tree.children
-        }
+def _by_prior(choice: Decided) -> dict[str, Sensitivity]:
+    """By law, what needs no refit: whether its priors decide where the optimum is."""
+    return {
+        name: prior_sensitivity(fit, choice.at) for name, fit in choice.fits.items() if "log_prior" in fit.tree.children
+    }
+
+
+def _sensitivities(found: dict[str, Sensitivity]) -> list[tuple[str, str, list[Printed]]]:
+    """By law: the sentence and the tables."""
     told = []
     for name, one in found.items():
         heads = {"prior": "prior", "likelihood": "runs", "diagnosis": "", "mostly": "mostly by the prior of"}
@@ -216,5 +244,5 @@ def _what_if(choice: Decided) -> dict[str, Any] | None:
         "given": batch_size_given(choice),
         "all_draws": len(choice.pricing.laws),
         "rules": [str(rule) for rule in choice.subject_to],
-        "other_risk": None if own else str(choice.risk),
+        "other_risk": None if own else risk_name(choice.risk),
     }

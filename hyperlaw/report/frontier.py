@@ -2,6 +2,7 @@
 
 from os import PathLike
 
+from hyperlaw.decision.explain import risk_words
 from hyperlaw.decision.pareto import Pareto, Setting
 from hyperlaw.report import charts
 from hyperlaw.report.page import check_path, write_page
@@ -39,7 +40,7 @@ def report_frontier(
         "task": "a new task" if frontier.task is None else f"task {frontier.task}",
         "cheapest": _cheapest(frontier),
         "chosen": None if setting is None else _chosen(setting),
-        "bounds": [] if setting is None else setting.bounds,
+        "ends": [] if setting is None else setting.ends,
         "exponent": range_words(frontier.exponent) if len(levels) > 1 else None,
         "verdict": None if frontier.checks is None else verdict(frontier.checks, frontier.despite),
         "concerns": [] if frontier.checks is None else concerns(frontier.checks),
@@ -70,10 +71,18 @@ def _cheapest(frontier: Pareto) -> Printed:
 def _chosen(setting: Setting) -> Printed:
     """A chosen setting."""
     rows = [
-        [QUANTITIES[str(name)], digits(setting.setting.get(str(name), row["median"])), range_words(row)]
+        [
+            QUANTITIES[str(name)],
+            digits(setting.setting.get(str(name), row["median"])),
+            range_words(row) if row["upper"] > row["lower"] else "as asked",
+        ]
         for name, row in setting.table.iterrows()
     ]
-    return Printed(f"Chosen by {setting.risk} of the excess cost", ["", "set, or expected", "90 % interval"], rows)
+    return Printed(
+        f"Chosen by the least {risk_words(setting.risk, of='excess cost')}",
+        ["", "set, or expected", "90 % interval"],
+        rows,
+    )
 
 
 def _everything(frontier: Pareto) -> Printed:

@@ -12,6 +12,7 @@ from hyperlaw.decision.constraints import ROUNDING, Candidates, Constraint, OneO
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.mixture import Part, mix, part
 from hyperlaw.decision.pricing import Pricing
+from hyperlaw.inference.cells import FARTHEST
 from hyperlaw.inference.predict import span
 from hyperlaw.models.likelihoods.surface import GIVEN, best_learning_rate, cell_shape
 from hyperlaw.progress import track
@@ -77,7 +78,9 @@ def _ladder(choice: Decided) -> tuple[dict[str, np.ndarray], Place]:
     ladder = {}
     for name, row in scales.loc[scales.index.isin(chosen)].iterrows():
         ratio = max(row["target"] / row["highest"], 4.0) ** (1 / below)
-        ladder[str(name)] = row["target"] * ratio ** np.arange(-below, above + 1)
+        # No further than a target may lie, and counts are one at least.
+        least, most = max(row["lowest"] / 10**FARTHEST, 1.0), row["highest"] * 10**FARTHEST
+        ladder[str(name)] = np.clip(row["target"] * ratio ** np.arange(-below, above + 1), least, most)
     return ladder, (below,) * len(ladder)
 
 

@@ -1,7 +1,6 @@
 """A page: a template filled in, with everything that it needs inside, written whole or not at all."""
 
 import json
-import os
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from hyperlaw.quote import path_line, quote
 from hyperlaw.report.charts import templates
+from hyperlaw.whole_file import write_whole
 
 SUFFIXES = (".html", ".htm")
 
@@ -18,7 +19,9 @@ SUFFIXES = (".html", ".htm")
 def check_suffix(path: Path) -> None:
     """Refuse a name that is not one of a page, with a ValueError."""
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"a report is an HTML page: its name must end in .html, received {path.name!r}. Rename it.")
+        raise ValueError(
+            f"a report is an HTML page: its name must end in .html, received {quote(path.name)}. Rename it."
+        )
 
 
 def check_path(path: str | PathLike[str]) -> Path:
@@ -35,10 +38,11 @@ def check_path(path: str | PathLike[str]) -> Path:
     check_suffix(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(
-            f"{path} cannot be written: there is no folder {path.parent}. Make it, or name a file in one that is there."
+            f"{path_line(path)} cannot be written: there is no folder {path_line(path.parent)}. Make it, or name a "
+            "file in one that is there."
         )
     if path.is_dir():
-        raise IsADirectoryError(f"{path} cannot be written: it is a folder. Name a file in it.")
+        raise IsADirectoryError(f"{path_line(path)} cannot be written: it is a folder. Name a file in it.")
     return path
 
 
@@ -52,12 +56,4 @@ def write_page(path: Path, template: str, said: dict[str, Any]) -> None:
     places.filters["fromjson"] = json.loads
     own = {name: Markup(loader.get_source(places, name)[0]) for name in ("page.css", "page.js", "what_if.js")}
     text = places.get_template(template).render(said, own=own, plotly=Markup(get_plotlyjs()), templates=templates())
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_whole(path, text.encode(errors="backslashreplace"))

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.diagnostics.spec import Checks, Status
+from hyperlaw.display import few, figures, short
 from hyperlaw.inference.fitted_equation import fitted_equation
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval
-from hyperlaw.plots.style import short
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def digits(value: Any, count: int = 3) -> str:
         return str(round(value))
     if 10**count <= abs(value) < 1e6:
         return f"{float(f'{value:.{count}g}'):.0f}"
-    return f"{value:#.{count}g}".removesuffix(".") if 1e-4 <= abs(value) < 1e6 else f"{value:.{count - 1}e}"
+    return f"{value:#.{count}g}".removesuffix(".") if 1e-4 <= abs(value) < 1e6 else figures(float(value), count)
 
 
 def range_words(row: Mapping[str, float] | pd.Series, count: int = 3) -> str:
@@ -52,7 +52,8 @@ def verdict(checks: Checks, despite: str | None) -> tuple[Status, str]:
     """The worst status among the checks, and whether to rely on them in a sentence."""
     worst = next((status for status in (Status.FAIL, Status.REVIEW) if checks.named(status)), Status.PASS)
     in_spite = f" It was decided all the same; the reason given: {despite}." if checks.failed else ""
-    return worst, checks.verdict + in_spite
+    named = f" To be looked at: {few(checks.named(worst))}." if worst == Status.REVIEW else ""
+    return worst, checks.verdict + named + in_spite
 
 
 def concerns(checks: Checks) -> list[tuple[Status, str, str]]:
@@ -60,7 +61,7 @@ def concerns(checks: Checks) -> list[tuple[Status, str, str]]:
     found = []
     for status in (Status.FAIL, Status.REVIEW):
         for row in checks.table[checks.table["status"] == status].to_dict("records"):
-            seen = f"{row['check']} is {digits(row['value'])}, and should be {row['threshold']}."
+            seen = f"{row['check']} is {digits(row['value'], 4)}, and should be {row['threshold']}."
             found.append((status, seen, f"{status.sentence} {row['advice']}"))
     return found
 
@@ -70,6 +71,7 @@ def check_table(checks: Checks) -> Printed:
     table = checks.table.set_index("check")
     passed = int((table["status"] == Status.PASS).sum())
     heads = {"value": "value", "threshold": "should be", "status": "status"}
+    table["value"] = [digits(value, 4) for value in table["value"]]  # 1.009 is not 1.01
     return printed(f"All checks: {passed} of {len(table)} passed", table, heads, index="check")
 
 
@@ -85,17 +87,21 @@ def extrapolation_table(far: pd.DataFrame) -> Printed:
 
 def law_section(fits: Mapping[str, Posterior], task: str | None) -> list[tuple[str, str, Printed]]:
     """Of each law: its name, its formula with the numbers of the fit, and its parameters."""
-    return [(name, fitted_equation(fit, task=task), _parameters(name, fit)) for name, fit in fits.items()]
+    return [(name, fitted_equation(fit, task=task), _parameters(name, fit, task)) for name, fit in fits.items()]
 
 
-def _parameters(name: str, fit: Posterior) -> Printed:
-    """The law's own parameters: medians and 90 % intervals over all draws."""
-    rows = []
+def _parameters(name: str, fit: Posterior, task: str | None) -> Printed:
+    """The law's own parameters: medians and 90 % intervals over all draws; those of the task where it was fitted."""
+    rows, several = [], len(fit.table.tasks) > 1
     for parameter in fit.law.own_parameters:
-        low, middle, high = interval(fit.draws[parameter.name].values)
+        of_task = f"{parameter.name}_task"
+        own = several and task is not None and of_task in fit.draws
+        draws = fit.draws[of_task].sel(task=task) if own else fit.draws[parameter.name]
+        low, middle, high = interval(draws.values)
         ends = f"{digits(low)} to {digits(high)}"
         rows.append([parameter.name, digits(middle), ends, parameter.unit, parameter.meaning])
-    return Printed(f"Parameters of {name}", ["", "median", "90 % interval", "unit", "meaning"], rows)
+    whose = f", {'population of tasks' if task is None else f'task {task}'}" if several else ""
+    return Printed(f"Parameters of {name}{whose}", ["", "median", "90 % interval", "unit", "meaning"], rows)
 
 
 def prior_table(name: str, fit: Posterior) -> Printed:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.steps_to_loss import MIN_BATCHES, StepsToLoss
-from hyperlaw.quote import quote
+from hyperlaw.quote import quote, some_of
 
 ENOUGH = 0.5  # of the seeds must reach the loss for a learning rate to count
 
@@ -117,7 +117,7 @@ def _reached(table: pd.DataFrame, frame: pd.DataFrame, place: list[str], targets
         for loss in targets:
             number = int(found.get((*key, loss), 0))
             if number < MIN_BATCHES:
-                named = ", ".join(f"{name} {value}" for name, value in zip(place, key, strict=True))
+                named = some_of(f"{name} {value}" for name, value in zip(place, key, strict=True))
                 raise ValueError(
                     f"{named}: {number} of {part['batch_size'].nunique()} batch sizes reach a loss of {loss:g} after "
                     f"their first logged point, and {MIN_BATCHES} are needed. The lowest loss there is "

@@ -5,6 +5,7 @@ import pandas as pd
 
 from hyperlaw.data.optima import Optima
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
+from hyperlaw.quote import quote, some_of
 
 
 def tuned_optima(frame: pd.DataFrame, draws: np.ndarray, scales: tuple[str, ...], level: int | None) -> Optima:
@@ -39,7 +40,7 @@ def tuned_optima(frame: pd.DataFrame, draws: np.ndarray, scales: tuple[str, ...]
         row = place | {name: part[name].iloc[0] for name in known if name not in estimated}
         rows.append(row | _cell(part, part_draws[:, some], known, estimated))
     if never:
-        named = ", ".join(f"{name} {value}" for name, value in never[0].items())
+        named = some_of(f"{name} {value}" for name, value in never[0].items())
         raise ValueError(
             f"{len(never)} of {len(never) + len(rows)} cells reached the threshold in fewer than two of "
             f"{draws.shape[1]} draws, first {named}: nothing says what was best there. Pass a lower level=, or leave "
@@ -87,9 +88,9 @@ def _levels_exist(frame: pd.DataFrame, counts: np.ndarray, cell: list[str], leve
     has = pd.Series(counts, index=frame.index).groupby([frame[name] for name in cell]).any()
     if not has.all():
         first = has.index[~has][0]
-        named = ", ".join(f"{name} {value}" for name, value in zip(cell, first, strict=True))
+        named = some_of(f"{name} {value}" for name, value in zip(cell, first, strict=True))
         raise ValueError(
-            f"level {'of the highest threshold' if level is None else repr(level)} is missing for {(~has).sum()} of "
+            f"level {'of the highest threshold' if level is None else quote(level)} is missing for {(~has).sum()} of "
             f"{len(has)} cells, first {named}; the levels are {frame['level'].min()} to {frame['level'].max()}."
         )
 
@@ -103,7 +104,7 @@ def _varied(chosen: pd.DataFrame, cell: list[str], known: list[str]) -> list[str
             varied.append(name)
         elif (values > 1).any():
             first = values.index[values == 1][0]
-            named = ", ".join(f"{word} {value}" for word, value in zip(cell, first, strict=True))
+            named = some_of(f"{word} {value}" for word, value in zip(cell, first, strict=True))
             raise ValueError(
                 f"{(values == 1).sum()} of {len(values)} cells have a single {name}, first {named}, while others have "
                 "several: leave them out with `where`."

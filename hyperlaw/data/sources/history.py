@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 
-from hyperlaw.data.sources.stores import some, warn
+from hyperlaw.data.sources.stores import warn
+from hyperlaw.quote import one_line, quote, some_of
 
 # Columns that describe a run, besides its hyperparameters.
 RUN_COLUMNS = ("run", "run_name", "state", "step")
@@ -54,20 +55,20 @@ class Reading:
         if self.where is not None and not isinstance(self.where, Mapping):
             raise ValueError(
                 "where must be a mapping from columns to values, such as {'state': 'finished'}, received "
-                f"{self.where!r}."
+                f"{quote(self.where)}."
             )
         final_rule(self.final)
         if self.history is None:
             return
         if isinstance(self.history, str) or not self.history or not all(isinstance(n, str) for n in self.history):
             raise ValueError(
-                f"history must be a list of names of metrics, such as ['loss'], received {self.history!r}. "
+                f"history must be a list of names of metrics, such as ['loss'], received {quote(self.history)}. "
                 "Leave it out for one row a run."
             )
         if self.final != "last":
             raise ValueError(
-                f"final={self.final!r} is about one row a run, but history={self.history!r} asks for one row a logged "
-                "point. Leave one of them out."
+                f"final={quote(self.final)} is about one row a run, but history={quote(self.history)} asks for one "
+                "row a logged point. Leave one of them out."
             )
 
     def table(self, runs: Sequence[TrackedRun]) -> pd.DataFrame:
@@ -104,8 +105,8 @@ def final_rule(final: str) -> tuple[str, float]:
     word, _, given = str(final).partition(":")
     if word.lower() in ("min", "minimum", "best", "lowest"):
         raise ValueError(
-            f"final={final!r} is refused: the minimum of a noisy curve lies below its expectation, the more so the "
-            f"longer the curve, which favours long runs. {allowed}"
+            f"final={quote(final)} is refused: the minimum of a noisy curve lies below its expectation, the more so "
+            f"the longer the curve, which favours long runs. {allowed}"
         )
     size = _float(given) or 0.0
     if final == "last":
@@ -113,7 +114,7 @@ def final_rule(final: str) -> tuple[str, float]:
     usable = math.isfinite(size) and size > 0
     if usable and (word == "smooth" or (word == "mean" and size == round(size))):
         return word, size
-    raise ValueError(f"final must be a rule for the final value of a metric, received {final!r}. {allowed}")
+    raise ValueError(f"final must be a rule for the final value of a metric, received {quote(final)}. {allowed}")
 
 
 def final_value(values: np.ndarray, final: str) -> float:
@@ -187,7 +188,7 @@ def _metric_columns(names: Sequence[str], described: pd.DataFrame) -> dict[str, 
 
 def _say_renamed(kind: str, columns: Mapping[str, str]) -> None:
     if columns:
-        renamed = some(f"{name!r} is in the column {column!r}" for name, column in columns.items())
+        renamed = some_of(f"{quote(name)} is in the column {quote(column)}" for name, column in columns.items())
         warn(f"another column has the name of a {kind}: {kind} {renamed}.")
 
 
@@ -196,16 +197,15 @@ def _kept(described: pd.DataFrame, where: Mapping[str, object]) -> list[int]:
     kept = list(range(len(described)))
     for column, wanted in where.items():
         if column not in described:
-            raise ValueError(
-                f"where: there is no column {column!r}. Runs are described by: {some(map(str, described))}."
-            )
+            raise ValueError(f"where: there is no column {quote(column)}. Runs are described by: {some_of(described)}.")
         several = isinstance(wanted, Iterable) and not isinstance(wanted, str)
         values = [_plain(value) for value in wanted] if several else [_plain(wanted)]  # type: ignore[attr-defined]
         there = described[column].iloc[kept]
         kept = [row for row, value in zip(kept, there, strict=True) if _plain(value) in values]
         if not kept:
             raise ValueError(
-                f"where: no run is left with {column} {wanted!r}. There it is: {some(map(str, there.unique()))}."
+                f"where: no run is left with {one_line(column)} {quote(wanted)}. There it is: "
+                f"{some_of(there.unique())}."
             )
     return kept
 
@@ -235,10 +235,12 @@ def _one_row_a_point(
     curves = [_curves(run, columns) for run in runs]
     for name in columns:
         if not any(name in found for found in curves):
-            raise ValueError(f"history: no run logged {name!r} by step. Metrics that were logged: {some(known)}.")
+            raise ValueError(
+                f"history: no run logged {quote(name)} by step. Metrics that were logged: {some_of(known)}."
+            )
     silent = [run.name for run, found in zip(runs, curves, strict=True) if not found]
     if silent:
-        warn(f"{len(silent)} runs logged none of {some(columns)} and have no rows: {some(silent)}.")
+        warn(f"{len(silent)} runs logged none of {some_of(columns)} and have no rows: {some_of(silent)}.")
     joined = pd.concat(
         {row: pd.DataFrame(found, columns=list(columns)).sort_index() for row, found in enumerate(curves) if found}
     ).rename(columns=columns)
@@ -268,12 +270,12 @@ def _curves(run: TrackedRun, names: Iterable[str]) -> dict[str, pd.Series]:
         curves[name] = curve
     if again:
         warn(
-            f"run {run.name!r} went back to earlier steps or repeated them (was it restarted?): the latest value of "
-            f"each step is kept, of {some(again)}."
+            f"run {quote(run.name)} went back to earlier steps or repeated them (was it restarted?): the latest value "
+            f"of each step is kept, of {some_of(again)}."
         )
     if unnumbered:
         warn(
-            f"run {run.name!r} logged all points at one step: they are numbered in the order logged, of "
-            f"{some(unnumbered)}."
+            f"run {quote(run.name)} logged all points at one step: they are numbered in the order logged, of "
+            f"{some_of(unnumbered)}."
         )
     return curves

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from hyperlaw.data.sources.history import Points, Reading, TrackedRun, Where
-from hyperlaw.data.sources.stores import client, holds, some, sqlite_url
+from hyperlaw.data.sources.stores import client, holds, sqlite_url
+from hyperlaw.quote import path_line, quote, some_of
 
 STATES = {"scheduled": "running"}
 # What a database is given for an infinite value, which it cannot hold.
@@ -68,10 +69,13 @@ def _store(uri: str) -> str:
     folder = Path(uri.removeprefix("file:").removeprefix("//"))
     if not folder.is_dir():
         raise FileNotFoundError(
-            f"there is no folder {folder}; {holds(folder.parent)}. Give a server, sqlite:///<file>, or a folder mlruns."
+            f"there is no folder {path_line(folder)}; {holds(folder.parent)}. Give a server, sqlite:///<file>, or a "
+            "folder mlruns."
         )
     if not any(folder.glob("*/meta.yaml")):
-        raise ValueError(f"{folder} is no store of MLflow: no folder in it holds meta.yaml. {holds(folder)}.")
+        raise ValueError(
+            f"{path_line(folder)} is no store of MLflow: no folder in it holds meta.yaml. {holds(folder)}."
+        )
     return str(folder)
 
 
@@ -94,12 +98,12 @@ def _runs(tracker: Any, experiment: str) -> list[TrackedRun]:
     key = experiments.get(str(experiment), str(experiment))
     if key not in experiments.values():
         raise ValueError(
-            f"there is no experiment {experiment!r} in this store. Name one of those that are there: "
-            f"{some(experiments)}."
+            f"there is no experiment {quote(experiment)} in this store. Name one of those that are there: "
+            f"{some_of(experiments)}."
         )
     runs = [_run(tracker, run) for run in _pages(partial(tracker.search_runs, [key]))]
     if not runs:
-        raise ValueError(f"experiment {experiment!r} has no runs. Name one that has, of: {some(experiments)}.")
+        raise ValueError(f"experiment {quote(experiment)} has no runs. Name one that has, of: {some_of(experiments)}.")
     return runs[::-1]
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from hyperlaw.data.sources.history import Points, Reading, TrackedRun, Where
-from hyperlaw.data.sources.stores import client, holds, some, sqlite_url, warn
+from hyperlaw.data.sources.stores import client, holds, sqlite_url, warn
+from hyperlaw.quote import path_line, quote, some_of
 
 STATES = {"complete": "finished", "waiting": "running", "fail": "failed", "pruned": "killed"}
 
@@ -59,15 +60,18 @@ def read_optuna(
     opened = _open(optuna, os.fspath(storage))
     names = optuna.get_all_study_names(opened)
     if study not in names:
-        raise ValueError(f"there is no study {study!r} in {storage}. Name one of those that are there: {some(names)}.")
+        raise ValueError(
+            f"there is no study {quote(study)} in {path_line(storage)}. Name one of those that are there: "
+            f"{some_of(names)}."
+        )
     found = optuna.load_study(study_name=study, storage=opened)
     trials = found.get_trials(deepcopy=False)
     if not trials:
-        raise ValueError(f"study {study!r} has no trials. Name one that has, of: {some(names)}.")
+        raise ValueError(f"study {quote(study)} has no trials. Name one that has, of: {some_of(names)}.")
     if (final != "last" or history) and not any(trial.intermediate_values for trial in trials):
         raise ValueError(
-            f"no trial of study {study!r} reported a value on the way (trial.report), so there is no history to take "
-            f"{'history' if history else 'final'}={history or final!r} from. Leave it out."
+            f"no trial of study {quote(study)} reported a value on the way (trial.report), so there is no history to "
+            f"take {'history' if history else 'final'}={quote(history or final)} from. Leave it out."
         )
     columns = ["value"] if history else _objectives(found)
     return reading.table([_run(trial, columns) for trial in trials])
@@ -81,7 +85,8 @@ def _open(optuna: Any, storage: str) -> Any:
     path = Path(storage)
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no file {path}; {holds(path.parent)}. Give sqlite:///<file>, or the path of a journal file."
+            f"there is no file {path_line(path)}; {holds(path.parent)}. Give sqlite:///<file>, or the path of a "
+            "journal file."
         )
     journal = optuna.storages.journal
     return optuna.storages.JournalStorage(journal.JournalFileBackend(str(path)))
@@ -96,9 +101,9 @@ def _objectives(study: Any) -> list[str]:
     ]
     if columns != names:
         warn(
-            f"study {study.study_name!r} maximizes an objective, and a loss is lower when better: it is in the column "
-            f"{some(c for c in columns if c not in names)!r}. Make a loss of it, such as 1 - accuracy, or take a loss "
-            "from a user attribute."
+            f"study {quote(study.study_name)} maximizes an objective, and a loss is lower when better: it is in the "
+            f"column {quote(some_of(c for c in columns if c not in names))}. Make a loss of it, such as 1 - accuracy, "
+            "or take a loss from a user attribute."
         )
     return columns
 

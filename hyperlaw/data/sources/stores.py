@@ -1,24 +1,17 @@
 """What is there to be read: clients that are installed, and files and folders, before a client makes them."""
 
 import importlib
-import itertools
 import sqlite3
 import warnings
-from collections.abc import Iterable
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-MOST_NAMES = 20
+from hyperlaw.quote import path_line, quote, some_of
+
 PACKAGE = str(Path(__file__).parents[2])
 SQLITE = b"SQLite format 3\x00"
-
-
-def some(names: Iterable[object], most: int = MOST_NAMES) -> str:
-    """Names in a row for an error text, at most so many, or "none"."""
-    shown = [str(name) for name in itertools.islice(names, most + 1)]
-    return ", ".join([*shown[:most], *(["..."] if len(shown) > most else [])]) or "none"
 
 
 def warn(text: str) -> None:
@@ -45,8 +38,8 @@ def client(module: str, extra: str) -> Any:
 def holds(folder: Path) -> str:
     """What a folder holds, for an error text."""
     if not folder.is_dir():
-        return f"there is no folder {folder}"
-    return f"{folder} holds: {some(sorted(path.name for path in folder.iterdir()))}"
+        return f"there is no folder {path_line(folder)}"
+    return f"{path_line(folder)} holds: {some_of(sorted(path.name for path in folder.iterdir()))}"
 
 
 def existing_folder(folder: str | PathLike[str]) -> Path:
@@ -59,7 +52,7 @@ def existing_folder(folder: str | PathLike[str]) -> Path:
     """
     path = Path(folder)
     if not path.is_dir():
-        raise FileNotFoundError(f"there is no folder {path}; {holds(path.parent)}. Give the path of one.")
+        raise FileNotFoundError(f"there is no folder {path_line(path)}; {holds(path.parent)}. Give the path of one.")
     return path
 
 
@@ -84,11 +77,14 @@ def sqlite_url(store: str, table: str, tool: str) -> str | None:
         return None
     if not path.is_file():
         raise FileNotFoundError(
-            f"there is no file {path}; {holds(path.parent)}. Give the URL of a store that is there."
+            f"there is no file {path_line(path)}; {holds(path.parent)}. Give the URL of a store that is there."
         )
     there = _tables(path)
     if table not in there:
-        raise ValueError(f"{path} is no store of {tool}: it has no table {table!r}. Its tables are: {some(there)}.")
+        raise ValueError(
+            f"{path_line(path)} is no store of {tool}: it has no table {quote(table)}. Its tables are: "
+            f"{some_of(there)}."
+        )
     return store if "://" in store else f"sqlite:///{path}"
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from hyperlaw.data.sources.history import Reading, TrackedRun, Where
 from hyperlaw.data.sources.stores import client, existing_folder, holds, warn
+from hyperlaw.quote import one_line, path_line, quote
 
 # Files in which training scripts keep hyperparameters; of several that name the same one, the last here counts.
 SETTINGS = ("config.json", "args.json", "config.yaml", "hparams.yaml")
@@ -62,11 +63,13 @@ def read_tensorboard(
     root = existing_folder(folder)
     logged = _logged(root)
     if not logged:
-        raise FileNotFoundError(f"no event file (*tfevents*) lies below {root}. {holds(root)}. Give a log directory.")
+        raise FileNotFoundError(
+            f"no event file (*tfevents*) lies below {path_line(root)}. {holds(root)}. Give a log directory."
+        )
     runs = [_run(root, path, logged) for path, one in logged.items() if one.points]
     if not runs:
         raise ValueError(
-            f"the {len(logged)} folders with event files below {root} hold no scalar. Log the loss as one."
+            f"the {len(logged)} folders with event files below {path_line(root)} hold no scalar. Log the loss as one."
         )
     return reading.table(runs)
 
@@ -118,8 +121,8 @@ def _events(path: Path, run: str) -> Iterator[Any]:
                 whole = False
             if not whole or len(record) < length + FOOTER:
                 warn(
-                    f"run {run!r}: {path.name} ends in half a record or is damaged (was the run stopped, or does it "
-                    "still go on?). It is read up to there."
+                    f"run {quote(run)}: {one_line(path.name)} ends in half a record or is damaged (was the run "
+                    "stopped, or does it still go on?). It is read up to there."
                 )
                 return
             yield found

@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from hyperlaw.data.sources.history import Points, Reading, TrackedRun, Where, flat, points_of
-from hyperlaw.data.sources.stores import client, holds, some, warn
+from hyperlaw.data.sources.stores import client, holds, warn
+from hyperlaw.quote import one_line, path_line, quote, some_of
 
 STATES = {"pending": "running", "preempting": "running"}
 # What the client records as the exit code of a run that was interrupted from the keyboard.
@@ -76,7 +77,8 @@ def read_wandb(
     if re.fullmatch(r"[\w-]+/[\w .-]+", named) and path.suffix not in (".csv", ".wandb"):
         return reading.table(_online_runs(named))
     raise FileNotFoundError(
-        f"there is no path {named}; {holds(path.parent)}. Give entity/project, a folder of offline runs, or a CSV file."
+        f"there is no path {path_line(named)}; {holds(path.parent)}. Give entity/project, a folder of offline runs, "
+        "or a CSV file."
     )
 
 
@@ -98,12 +100,13 @@ def _online_runs(project: str) -> list[TrackedRun]:
         runs = [_online_run(run) for run in api.runs(project, lazy=False)]
     except ValueError as missing:
         entity = project.split("/")[0]
-        names = some(one.name for one in api.projects(entity))
+        names = some_of(one.name for one in api.projects(entity))
         raise ValueError(
-            f"there is no project {project!r} ({missing}). Projects of {entity}: {names}. There is no such path either."
+            f"there is no project {quote(project)} ({one_line(missing)}). Projects of {one_line(entity)}: {names}. "
+            "There is no such path either."
         ) from missing
     if not runs:
-        raise ValueError(f"project {project!r} has no runs. Name one that has.")
+        raise ValueError(f"project {quote(project)} has no runs. Name one that has.")
     return runs
 
 
@@ -136,7 +139,9 @@ def _offline_runs(path: Path) -> list[TrackedRun]:
     client("wandb", "wandb")
     files = [path] if path.is_file() else sorted(path.rglob("*.wandb"))
     if not files:
-        raise ValueError(f"no run-*.wandb lies below {path}. {holds(path)}. Give a folder with offline run folders.")
+        raise ValueError(
+            f"no run-*.wandb lies below {path_line(path)}. {holds(path)}. Give a folder with offline run folders."
+        )
     # A run that was resumed has a folder for each start, named by the time, and a file of one name in each.
     return [
         _offline_run([file for file in files if file.name == name]) for name in dict.fromkeys(f.name for f in files)
@@ -205,7 +210,9 @@ def _records(path: Path) -> Iterator[Any]:
     message = client("wandb.proto.wandb_internal_pb2", "wandb").Record
     data = path.read_bytes()
     if not data.startswith(HEAD):
-        raise ValueError(f"{path} is no file of a run: it does not begin with {HEAD.decode()!r}. Leave it out.")
+        raise ValueError(
+            f"{path_line(path)} is no file of a run: it does not begin with {quote(HEAD.decode())}. Leave it out."
+        )
     at, record = PIECE.size, b""
     while at < len(data):
         left = BLOCK - at % BLOCK
@@ -215,8 +222,8 @@ def _records(path: Path) -> Iterator[Any]:
         piece, kind = _piece(data, at)
         if piece is None:
             warn(
-                f"run {path.stem!r} ends in half a record or is damaged (was it stopped, or does it still go on?). "
-                "It is read up to there."
+                f"run {quote(path.stem)} ends in half a record or is damaged (was it stopped, or does it still go "
+                "on?). It is read up to there."
             )
             return
         record = piece if kind in (WHOLE, FIRST) else record + piece
@@ -243,16 +250,16 @@ def _from_csv(path: Path, reading: Reading) -> pd.DataFrame:
     if "Name" in table:
         if reading.history is not None or reading.final != "last":
             raise ValueError(
-                f"{path} is a table of runs, which holds final values alone: leave out history and final, or give the "
-                "project, offline run folders, or the CSV file of a chart."
+                f"{path_line(path)} is a table of runs, which holds final values alone: leave out history and final, "
+                "or give the project, offline run folders, or the CSV file of a chart."
             )
         return reading.table(_rows_of_runs(table))
     curves = {column: found for column in table if (found := CURVE.match(column))}
     axis = next((column for column in table if column not in curves), None)
     if not curves or axis is None:
         raise ValueError(
-            f"{path} is neither a table of runs (a column 'Name') nor a chart (columns '<run> - <metric>') of Weights "
-            f"& Biases. Its columns are: {some(table)}. Read another CSV file with from_csv."
+            f"{path_line(path)} is neither a table of runs (a column 'Name') nor a chart (columns '<run> - <metric>') "
+            f"of Weights & Biases. Its columns are: {some_of(table)}. Read another CSV file with from_csv."
         )
     read = reading.table(_runs_of_chart(path, table, axis, curves))
     return read if axis in ("Step", "_step") or reading.history is None else read.rename(columns={"step": axis})
@@ -293,8 +300,8 @@ def _runs_of_chart(path: Path, table: pd.DataFrame, axis: str, curves: Mapping[s
     binned = [column for column in curves if _is_binned(table, column)]
     if binned:
         warn(
-            f"{path}: the chart is thinned out, a point is the mean of several that were logged (__MIN is not __MAX), "
-            f"of {some(binned)}. Read the project or the offline runs for all points."
+            f"{path_line(path)}: the chart is thinned out, a point is the mean of several that were logged (__MIN is "
+            f"not __MAX), of {some_of(binned)}. Read the project or the offline runs for all points."
         )
     return [
         TrackedRun(

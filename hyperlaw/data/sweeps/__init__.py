@@ -7,7 +7,10 @@ from typing import Literal, overload
 import pandas as pd
 
 from hyperlaw.data.curves import Curves
+from hyperlaw.data.noise_measurements import NoiseMeasurements
 from hyperlaw.data.runs import Runs
+from hyperlaw.display import ends
+from hyperlaw.quote import quote
 
 _OVER_SCALES = ("StepLaw", "ComputeLaw", "TimeTransfer")
 _OVER_BATCHES = ("BrokenPower", "NoiseScale", "SquareRoot", "Surge", "SurgeExact")
@@ -19,7 +22,7 @@ class _Sweep:
     """A Parquet file beside this module: what it is, the table it makes, the laws it can test, its column of tasks."""
 
     what: str
-    kind: type[Runs] | type[Curves]
+    kind: type[Runs] | type[Curves] | type[NoiseMeasurements]
     laws: tuple[str, ...]
     task: str | None = None
 
@@ -32,6 +35,10 @@ _SWEEPS = {
     "digits": _Sweep(
         "small classifier of digits, SGD and Adam; learning rate x batch size x data", Runs,
         (*_OVER_BATCHES, "ByOptimizer", *_OF_STEPS), task="optimizer",
+    ),
+    "digits_noise": _Sweep(
+        "squared norms of gradients as that classifier is trained; optimizer x batch size x data",
+        NoiseMeasurements, ("NoiseGrowth",), task="run",
     ),
     "lm_optimizers": _Sweep(
         "byte-level language model, AdamW and SGD; learning rate x batch size x data x width", Runs,
@@ -50,14 +57,13 @@ def sweeps() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Index `name`; columns `what`, `kind` (`Runs` or `Curves`: what `load_sweep` returns), `rows`, `tasks`, `scales`
+        Index `name`; columns `what`, `kind` (that of what `load_sweep` returns), `rows`, `tasks`, `scales`
         (with their ranges) and `laws` (names in `hl.laws` that it can test: on itself, or on the optima, steps to a
         loss or crossings made of it).
     """
     rows = []
     for name, sweep in _SWEEPS.items():
         table = load_sweep(name)
-        spans = table.frame[list(table.scales)].agg(["min", "max"])
         rows.append(
             {
                 "name": name,
@@ -65,7 +71,7 @@ def sweeps() -> pd.DataFrame:
                 "kind": sweep.kind.__name__,
                 "rows": len(table),
                 "tasks": ", ".join(table.tasks),
-                "scales": ", ".join(f"{scale} {low:.3g} to {high:.3g}" for scale, (low, high) in spans.items()),
+                "scales": ", ".join(f"{scale} {ends(table.frame[scale])}" for scale in table.scales),
                 "laws": ", ".join(sweep.laws),
             }
         )
@@ -77,8 +83,10 @@ def load_sweep(name: Literal["lm_adam", "digits", "lm_optimizers"]) -> Runs: ...
 @overload
 def load_sweep(name: Literal["value_rl"]) -> Curves: ...
 @overload
-def load_sweep(name: str) -> Runs | Curves: ...
-def load_sweep(name: str) -> Runs | Curves:
+def load_sweep(name: Literal["digits_noise"]) -> NoiseMeasurements: ...
+@overload
+def load_sweep(name: str) -> Runs | Curves | NoiseMeasurements: ...
+def load_sweep(name: str) -> Runs | Curves | NoiseMeasurements:
     """A shipped sweep, all scales; `sweeps` lists them, and what each holds is in `docs/sweeps`.
 
     Raises
@@ -87,12 +95,14 @@ def load_sweep(name: str) -> Runs | Curves:
         When there is no sweep of that name.
     """
     if name not in _SWEEPS:
-        raise ValueError(f"there is no sweep {name!r}; the sweeps are: {', '.join(_SWEEPS)}.")
+        raise ValueError(f"there is no sweep {quote(name)}; the sweeps are: {', '.join(_SWEEPS)}.")
     sweep = _SWEEPS[name]
     with as_file(files(__name__) / f"{name}.parquet") as path:
         frame = pd.read_parquet(path)
     if sweep.kind is Curves:
         return Curves.from_frame(frame, task=sweep.task)
+    if sweep.kind is NoiseMeasurements:
+        return NoiseMeasurements.from_norms(frame, task=sweep.task)
     # Rows that differ in the data alone are one run, read at several horizons.
     run = [c for c in (sweep.task, "params", "width", "learning_rate", "batch_size", "seed") if c in frame]
     return Runs.from_frame(frame.assign(run=frame.groupby(run).ngroup()), task=sweep.task)

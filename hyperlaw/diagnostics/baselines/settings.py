@@ -79,12 +79,18 @@ def deepseek(runs: Runs, at: Mapping[str, float]) -> Setting | None:
 
 
 def gaussian_process(runs: Runs, at: Mapping[str, float]) -> Setting | None:
-    """Lowest mean of a Gaussian process on logs (scikit-learn) over a grid an octave beyond the tried settings."""
+    """Lowest mean of a Gaussian process on logs (scikit-learn) over a grid an octave beyond the tried settings.
+
+    None where the target leaves out a scale that varies; one that does not vary has no say.
+    """
+    vary = _varying(runs)
+    if not set(vary) <= set(at):
+        return None
     process, logs = _process(runs)
     centre, spread = logs.mean(axis=0), np.maximum(logs.std(axis=0), 1e-9)
     ranges = [(logs[:, i].min() - np.log(2), logs[:, i].max() + np.log(2)) for i in range(2)]
     rate, batch = (a.ravel() for a in np.meshgrid(*(np.linspace(*ends, GP_GRID) for ends in ranges)))
-    target = np.log([at[name] for name in runs.scales])
+    target = np.log([at[name] for name in vary])
     grid = np.column_stack([rate, batch, np.tile(target, (len(rate), 1))])
     best = int(np.argmin(process.predict((grid - centre) / spread)))
     return {"learning_rate": float(np.exp(rate[best])), "batch_size": float(np.exp(batch[best]))}
@@ -103,7 +109,7 @@ def _process(runs: Runs) -> tuple[Any, np.ndarray]:
     frame = runs.frame[~runs.frame["diverged"]]
     excess = frame["loss"] - frame.groupby("cell")["loss"].transform("min")
     frame = frame.loc[excess.sort_values(kind="stable").index[:GP_RUNS]]
-    logs = np.log(frame[[*HYPERPARAMETERS, *runs.scales]].to_numpy(float))
+    logs = np.log(frame[[*HYPERPARAMETERS, *_varying(runs)]].to_numpy(float))
     scaled = (logs - logs.mean(axis=0)) / np.maximum(logs.std(axis=0), 1e-9)
     lengths = RBF(np.full(logs.shape[1], 2.0), (0.1, 100.0))
     kernel = ConstantKernel(1.0, (1e-2, 1e3)) * lengths + WhiteKernel(1e-3, (1e-7, 1.0))
@@ -112,14 +118,18 @@ def _process(runs: Runs) -> tuple[Any, np.ndarray]:
         return GaussianProcessRegressor(kernel, normalize_y=True).fit(scaled, frame["loss"]), logs
 
 
+def _varying(runs: Runs) -> list[str]:
+    """The scales that vary over the runs; where parameters are given, width says the same again and is left out."""
+    scales = [name for name in runs.scales if not (name == "width" and "params" in runs.scales)]
+    return [name for name in scales if runs.frame[name].nunique() > 1]
+
+
 def _line(optima: pd.DataFrame, runs: Runs, at: Mapping[str, float]) -> Setting | None:
     """Least squares of ln learning rate and ln batch size on the logs of the scales that vary.
 
-    Where parameters are given, width says the same again and is left out. None where the target leaves out a scale that
-    varies, or the cells are too few.
+    None where the target leaves out a scale that varies, or the cells are too few.
     """
-    scales = [name for name in runs.scales if not (name == "width" and "params" in runs.scales)]
-    vary = [name for name in scales if optima[name].nunique() > 1]
+    vary = [name for name in _varying(runs) if optima[name].nunique() > 1]
     if not set(vary) <= set(at):
         return None
     matrix = np.column_stack([np.ones(len(optima)), np.log(optima[vary].to_numpy(float))])

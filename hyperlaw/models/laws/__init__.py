@@ -14,6 +14,7 @@ from hyperlaw.models.laws.critical_batch import CriticalBatchParams as CriticalB
 from hyperlaw.models.laws.data_efficiency import DataEfficiency as DataEfficiency
 from hyperlaw.models.laws.data_efficiency import DataEfficiencyBySize as DataEfficiencyBySize
 from hyperlaw.models.laws.loss_improvement import LossImprovement as LossImprovement
+from hyperlaw.models.laws.noise_growth import NoiseGrowth as NoiseGrowth
 from hyperlaw.models.laws.noise_scale import NoiseScale as NoiseScale
 from hyperlaw.models.laws.optimal_utd import OptimalUTD as OptimalUTD
 from hyperlaw.models.laws.square_root import SquareRoot as SquareRoot

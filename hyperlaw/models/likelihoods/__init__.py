@@ -10,6 +10,7 @@ from hyperlaw.models.likelihoods.crossing_values import CrossingValues as Crossi
 from hyperlaw.models.likelihoods.loss_surface import LossSurface as LossSurface
 from hyperlaw.models.likelihoods.measured_values import MeasuredValues as MeasuredValues
 from hyperlaw.models.prior import Prior
+from hyperlaw.quote import quote
 
 
 def likelihood(
@@ -50,7 +51,7 @@ def likelihood(
     one = law.law if isinstance(law, Likelihood) else as_law(law)
     if kind not in one.tables or (given is not None and kind not in given.kinds):
         raise ValueError(
-            f"{one.name} does not describe {kind!r}; it is fitted to {' or '.join(one.tables)}. "
+            f"{one.name} does not describe {quote(kind)}; it is fitted to {' or '.join(one.tables)}. "
             "hl.laws.table() lists what each law needs."
         )
     if not isinstance(table, str):

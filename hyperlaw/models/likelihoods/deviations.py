@@ -31,6 +31,7 @@ from hyperlaw.models.prior import Prior
 MEANING = {
     "learning_rate": "best learning rate", "batch_size": "best batch size", "utd": "best updates-to-data ratio",
     "improvement": "improvement", "steps": "steps", "data": "data", "optimal_loss": "lowest loss",
+    "noise_scale": "noise scale",
 }  # fmt: skip
 # A level of a scale that runs along training is no configuration of its own: its rows may be one run's.
 ALONG_TRAINING = ("data", "compute", "budget", "loss")

@@ -39,6 +39,7 @@ from hyperlaw.models.likelihoods.surface import (
     surface_parameters,
 )
 from hyperlaw.models.parameter import Parameter
+from hyperlaw.quote import quote
 
 LEAST_LOSS_SPREAD = 0.01  # nats; what places the priors must not vanish
 
@@ -143,8 +144,9 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
     def __post_init__(self) -> None:
         if not (np.isfinite(self.window) and self.window > 0):
             raise ValueError(
-                f"window must be finite and above zero, received {self.window!r}: it is how far above the lowest loss "
-                "of its cell a run is described, in units of the spread of the cells' lowest losses. The default is 1."
+                f"window must be finite and above zero, received {quote(self.window)}: it is how far above the lowest "
+                "loss of its cell a run is described, in units of the spread of the cells' lowest losses. The default "
+                "is 1."
             )
         super().__post_init__()
 

@@ -1,4 +1,4 @@
-"""`MeasuredValues`: how the rows of `Optima` and `StepsToLoss` scatter around a law.
+"""`MeasuredValues`: how the rows of `Optima`, `StepsToLoss` and `NoiseMeasurements` scatter around a law.
 
 For row i, in natural logs, with t4 Student's t with 4 degrees of freedom, censored at what could be read
 (`hyperlaw.models.likelihoods.censored_student_t`):
@@ -41,6 +41,7 @@ from hyperlaw.models.likelihoods.deviations import (
     sample_levels,
 )
 from hyperlaw.models.parameter import Parameter
+from hyperlaw.quote import quote
 
 # A value that is not measured: no error, and no end of what could be read.
 FREE = {"error": 0.0, "low": 0.0, "high": np.inf}
@@ -87,9 +88,9 @@ class ValuesDesign(NamedTuple):
 
 
 class MeasuredValues(Likelihood[Table, ValuesDesign]):
-    """Values measured once a row, with their errors: `Optima` and `StepsToLoss`."""
+    """Values measured once a row, with their errors: `Optima`, `StepsToLoss` and `NoiseMeasurements`."""
 
-    kinds: ClassVar[tuple[str, ...]] = ("optima", "steps_to_loss")
+    kinds: ClassVar[tuple[str, ...]] = ("optima", "steps_to_loss", "noise_measurements")
 
     @property
     def shares(self) -> tuple[str, ...]:
@@ -184,7 +185,7 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
         for name, allowed in law.labels.items():
             unknown = sorted(set(frame[name]) - set(allowed))
             if unknown:
-                raise ValueError(f"{name} must be {' or '.join(allowed)} for {law.name}, received {unknown[0]!r}.")
+                raise ValueError(f"{name} must be {' or '.join(allowed)} for {law.name}, received {quote(unknown[0])}.")
 
     def _places(self, frame: pd.DataFrame) -> dict[str, float]:
         """Where priors lie: the middle of what was measured or given."""

@@ -110,7 +110,7 @@ const whatIf = (() => {
     const size = Math.abs(value);
     if (Number.isInteger(value) && size < 1e6) return String(value);
     const text = value.toPrecision(count);
-    if (size < 1e-4 || size >= 1e6) return value.toExponential(count - 1);
+    if (size < 1e-4 || size >= 1e6) return value.toExponential(count - 1).replace("e+", "e");
     return text.includes("e") ? String(Number(text)) : text;
   }
 
