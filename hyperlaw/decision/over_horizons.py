@@ -106,7 +106,7 @@ def over_horizons(
     RuntimeError
         When a check of the fit failed and no reason is given in `despite`.
     """
-    if fit.table.kind != "runs" or "data" not in fit.law.covariates:
+    if not fit.likelihood.prices_settings or "data" not in fit.law.covariates:
         raise ValueError(
             f"over_horizons needs a fit of runs by a law of data, received one of {fit.table.kind} by {fit.law.name}. "
             "Fit hl.laws.TimeTransfer or hl.laws.StepLaw to hl.Runs."

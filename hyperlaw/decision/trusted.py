@@ -34,9 +34,8 @@ def trusted(fits: Mapping[str, Posterior], despite: str | None) -> Checks:
         if not checks.ok and not despite:
             raise RuntimeError(
                 f"the fit of {one_line(name)} failed {len(checks.failed)} of its checks ({', '.join(checks.failed)}), "
-                "so its "
-                'intervals cannot be trusted. See its check() for what to do, or pass despite="reason" to decide all '
-                "the same."
+                "so its intervals cannot be trusted. See its check() for what to do, or pass "
+                'despite="reason" to decide all the same.'
             )
     tables = [
         one.table.assign(check=f"{name}: " + one.table["check"]) if len(found) > 1 else one.table
