@@ -52,7 +52,7 @@ def pareto_k(law: Law, table: Table, hold: bool, seed: int) -> tuple[int, float]
         design = jax.device_put(model.design(table))
         arrays, structure = jax.tree.flatten(design)
         try:
-            mode, covariance = _laplace(programs, design, model.scale_sites if hold else frozenset())
+            mode, covariance, _ = _laplace(programs, design, model.scale_sites if hold else frozenset())
             root = np.linalg.cholesky(covariance)
         except np.linalg.LinAlgError:
             return len(np.asarray(programs.centre(design, {}))), np.inf

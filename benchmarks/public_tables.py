@@ -58,10 +58,14 @@ def one_step_optima(quantity: str) -> hl.Optima:
 
 @cache
 def steps_to_loss() -> hl.StepsToLoss:
-    """Steps of five language models to a loss; data are those of the smallest batch."""
+    """Steps of five language models to a loss; data are the fewest examples of any batch size."""
     frame = _read("lm_steps_to_loss.csv").dropna(axis=1, how="all")
-    frame["data"] = (frame["steps"] * frame["batch_size"] * 512).groupby(frame["task"]).transform("min")
-    return hl.StepsToLoss.from_frame(frame, loss="goal_loss", batch_unit=512)
+    return hl.StepsToLoss.from_frame(frame, loss="goal_loss", batch_unit=512).with_data()
+
+
+def adam_steps() -> hl.StepsToLoss:
+    """Steps to three losses of the shipped sweep lm_adam, which both of its widths reach."""
+    return hl.load_sweep("lm_adam").steps_to_loss([2.5, 2.25, 2.0], seed=0)
 
 
 @cache
@@ -79,10 +83,42 @@ def cheapest_ratios(price: hl.Budget, params: float) -> hl.Optima:
     The bottom of a parabola through the log costs of all ratios tried, with its error from the errors of the
     crossings; a bottom beyond them is one-sided.
     """
-    frame, rng, rows = gym("tuned").frame.query("reached"), np.random.default_rng(0), []
-    for (task, _), group in frame.groupby(["task", "threshold"]):
+    return _cheapest(gym("tuned").frame.assign(params=params), dict.fromkeys(GYM, price))
+
+
+# FLOPs an environment step (arXiv 2508.14881).
+HUMANOID_PRICES = {"h1-crawl-v0": hl.Budget(delta=5e11), "h1-stand-v0": hl.Budget(delta=1e11)}
+# Of the shipped double DQN: a step is worth about an update of 64 transitions.
+SHIPPED_PRICE = hl.Budget(delta=1e6)
+SHIPPED_PARAMS = {"CartPole-v1": 1282, "Catch-bsuite": 2787, "FourRooms-misc": 2884, "Pendulum-v1": 1349}
+
+
+@cache
+def cheapest_of_humanoid() -> hl.Optima:
+    """The same of the curves over critic sizes at the published prices, one task an environment and critic size."""
+    frame = humanoid().best().frame
+    sized = frame["task"] + frame["params"].map(" {:.2g}".format)
+    prices = {task: HUMANOID_PRICES[task.split()[0]] for task in sized.unique()}
+    return _cheapest(frame.assign(task=sized), prices)
+
+
+@cache
+def cheapest_of_shipped() -> hl.Optima:
+    """The same of the best settings of the shipped value_rl."""
+    frame = shipped_crossings().frame
+    frame = frame.assign(params=frame["task"].map(SHIPPED_PARAMS))
+    return _cheapest(frame, dict.fromkeys(SOLVED, SHIPPED_PRICE))
+
+
+def _cheapest(frame: pd.DataFrame, prices: dict[str, hl.Budget]) -> hl.Optima:
+    """Cheapest ratio of each task and threshold that three ratios or more reached; `frame` has `params` too."""
+    rng, rows = np.random.default_rng(0), []
+    for (task, _), group in frame.query("reached").groupby(["task", "threshold"]):
+        if len(group) < 3:
+            continue
         utd = np.log(group["utd"].to_numpy())
-        cost = np.log(price.total(group["utd"], group["batch_size"], group["data"], params).to_numpy())
+        total = prices[task].total(group["utd"], group["batch_size"], group["data"], group["params"])
+        cost = np.log(total.to_numpy())
         drawn = cost + group["error"].to_numpy() * rng.standard_normal((DRAWS, len(group)))
         bottoms = [_bottom(utd, one) for one in (cost, *drawn)]
         rows.append(
@@ -91,7 +127,9 @@ def cheapest_ratios(price: hl.Budget, params: float) -> hl.Optima:
                 "utd_low": np.exp(utd.min()), "utd_high": np.exp(utd.max()),
             }
         )  # fmt: skip
-    return hl.Optima.from_frame(pd.DataFrame(rows), estimated=("utd",))
+    # Two performances that were passed between the same logged points are one row.
+    frame = pd.DataFrame(rows).drop_duplicates(["task", "budget"])
+    return hl.Optima.from_frame(frame, estimated=("utd",))
 
 
 def _bottom(x: np.ndarray, y: np.ndarray) -> float:
@@ -108,6 +146,24 @@ def humanoid() -> hl.Crossings:
     frame = _read("rl_humanoid_width_curves.csv.gz").drop(columns="width")
     curves = hl.Curves.from_frame(frame, data="env_step", performance="value")
     return curves.crossings(HUMANOID_THRESHOLDS, seed=0)
+
+
+# Returns of the untrained network, and of a task that is solved or nearly, which are 0 and 100.
+SOLVED = {
+    "CartPole-v1": (9.0, 500.0), "Catch-bsuite": (-0.6, 1.0), "FourRooms-misc": (0.2, 1.0),
+    "Pendulum-v1": (-1400.0, -150.0),
+}  # fmt: skip
+SHIPPED_THRESHOLDS = [float(j) for j in range(30, 81, 10)]
+
+
+@cache
+def shipped_crossings() -> hl.Crossings:
+    """Data to six performances that the best settings of the shipped value_rl needed, ratios of 1/4 and more."""
+    frame = hl.load_sweep("value_rl").frame.query("utd >= 0.25")
+    ends = frame["task"].map(SOLVED)
+    performance = 100 * (frame["performance"] - ends.str[0]) / (ends.str[1] - ends.str[0])
+    curves = hl.Curves.from_frame(frame.assign(performance=performance.astype(float)))
+    return curves.crossings(SHIPPED_THRESHOLDS, seed=0).best()
 
 
 @cache

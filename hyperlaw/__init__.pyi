@@ -37,6 +37,7 @@ from .diagnostics.check import Checks as Checks
 from .diagnostics.check import Status as Status
 from .diagnostics.compare import Comparison as Comparison
 from .diagnostics.compare import compare as compare
+from .diagnostics.efficiency import efficiency as efficiency
 from .diagnostics.sensitivity import Sensitivity as Sensitivity
 from .diagnostics.sensitivity import sensitivity as sensitivity
 from .diagnostics.sharpness import sharpness as sharpness
@@ -51,6 +52,7 @@ from .inference.tied_prior import tied_prior as tied_prior
 from .many_fits import ManyFits as ManyFits
 from .many_fits import fit_many as fit_many
 from .models import laws as laws
+from .models.critical_batch_size import critical_batch_size as critical_batch_size
 from .models.law import Law as Law
 from .models.law import OptimumLaw as OptimumLaw
 from .models.law import ValueLaw as ValueLaw

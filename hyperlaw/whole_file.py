@@ -17,11 +17,15 @@ def write_whole(path: Path, content: bytes) -> None:
 
     Raises
     ------
+    ValueError
+        When the path holds a NUL character.
     OSError
         When it cannot be written there, in words. What was there is unchanged.
     """
+    if "\0" in str(path):
+        raise ValueError(f"a path must not hold a NUL character, received {path_line(path)}. Write it elsewhere.")
     place = Path(os.path.realpath(path))
-    part = place.with_name(f".{place.name}.{token_hex(4)}.part")  # threads and machines may write the same file
+    part = place.with_name(f".{token_hex(8)}.part")  # threads and machines may write the same file
     try:
         if path.exists() and not path.is_file() and not path.is_dir():
             path.write_bytes(content)

@@ -49,6 +49,7 @@ TRUTH = {
     "divergence_threshold": 3.0, "divergence_width": 0.3,
     "exponent_data": 0.45, "exponent_params": 0.05, "log_batch_size": np.log(2.0**15),
     "log_learning_rate": np.log(1e-3), "rate_exponent_params": -0.3, "rate_exponent_data": -0.1,
+    "exponent_batch": 0.5, "exponent_steps": 0.4,
     "ridge_small_batch": 0.6, "ridge_large_batch": 0.0, "log_critical_ratio": 1.0, "critical_exponent_data": 0.6,
     "log_peak_rate": np.log(1.5e-3), "exponent_compute": 0.3, "rate_exponent_compute": -0.1,
     "optimal_loss_slope_params": 0.1, "optimal_loss_slope_data": 0.15,
@@ -204,6 +205,7 @@ VALUE_TRUTH = {
     "ByOptimizer": TURN | {"log_adam_ratio": -2.0, "log_turn_ratio": 0.6},
     "LossImprovement": {"log_largest_improvement": np.log(0.02), "log_noise_scale": np.log(150.0)},
     "StepsExamples": STEPS,
+    "StepsSmallBatch": STEPS | {"log_small_ratio": -2.0},
     "NoiseGrowth": {"log_noise_scale": np.log(1.2e3), "noise_exponent_loss": 1.5},
     "CriticalBatchLoss": STEPS | {"critical_exponent_loss": 5.0, "steps_exponent_loss": 2.0},
     "CriticalBatchData": STEPS | {"critical_exponent_data": 0.45, "steps_exponent_data": 0.6},
@@ -211,6 +213,7 @@ VALUE_TRUTH = {
     "UTDHyperparameters": UTD,
     "UTDHyperparametersBySize": UTD | {"exponent_params": 0.7, "log_half_params": 0.5},
     "DataEfficiency": DATA,
+    "DataEfficiencyByThreshold": DATA,
     "DataEfficiencyBySize": DATA | {"exponent_params": 1.2, "logit_update_share": 0.5},
     "OptimalUTD": {"log_utd": np.log(2.0), "exponent_budget": 0.6},
 }  # fmt: skip

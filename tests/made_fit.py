@@ -50,6 +50,11 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
             sd = truth[f"{name}_sd_{quantity}"]
             sites[f"{name}_deviation_{quantity}"] = sd * rng.standard_normal((*shape, len(level)))
             dims[f"{name}_deviation_{quantity}"] = ("chain", "draw", f"{name}_level")
+    for name in model.law.by_threshold:
+        root = np.sqrt(p[f"{name}_threshold_sd"])[..., None]
+        half = root * rng.standard_normal((*shape, len(design.thresholds)))
+        sites |= {f"half_{name}_threshold": half, f"{name}_threshold": np.exp(root * half)}
+        dims |= dict.fromkeys((f"half_{name}_threshold", f"{name}_threshold"), ("chain", "draw", "threshold_level"))
     cells = len(model.cell_labels(table, design))
     apart = {"runs": SHARPNESS, "crossings": ("cell",)}.get(table.kind, ())
     for name in (*(HYPERPARAMETERS if table.kind == "runs" else ()), *apart):
@@ -60,6 +65,7 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
         sites[f"half_deviation_{name}"] = half if name in apart else sampled_as(total, 1 / root, design)
     if table.kind == "runs":
         wide = {name: v[..., None] for name, v in p.items()}
+        wide |= model.settled(wide)
         wide |= {
             f"{of}_deviation_{q}": sites[f"{of}_deviation_{q}"][..., at]
             for of, at in design.level.items()
@@ -82,6 +88,7 @@ def made_fit(law, table, truth, *, scattered=None, draws=1500, seed=0, whole=Fal
             tree = posterior_tree(model, table, design, sites, stats, seed=seed)
     else:
         coords = {"chain": [0, 1], "draw": np.arange(draws), "task": list(table.tasks)}
+        coords |= {dim: labels for dim, labels in model.level_labels(table).items() if model.law.by_threshold}
         tree = xr.DataTree.from_dict({"posterior": xr.Dataset({n: (dims[n], v) for n, v in sites.items()}, coords)})
     tree.attrs = provenance(model, table, design, seed, SETTINGS)
     return hl.Fit(model, table, tree, pivot_of(design))

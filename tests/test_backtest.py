@@ -46,6 +46,18 @@ def test_a_stuck_refit_is_said_and_not_scored(runs, monkeypatch):
     assert "1 refits failed, and are not counted: see `failed`." in repr(some)
 
 
+def test_where_every_refit_is_stuck_the_recipes_are_left(runs, monkeypatch):
+    module, law = sys.modules["hyperlaw.diagnostics.backtest"], hl.laws.StepLaw()
+    monkeypatch.setattr(module, "refit", lambda model, table, *, seed, keep: made_fit(law, table, TRUTH, draws=200))
+    monkeypatch.setattr(module, "quality", lambda fit: {"divergences": 0, "r_hat": 1e16})
+    none = backtest(LAW, runs, seed=0, risks=RISK, sparse=12, repeats=1, progress=False)
+    assert len(none.failed) == 1
+    assert "StepLaw" not in none.summary.index.get_level_values("method")
+    assert none.summary["regret"].notna().any()
+    assert none.summary["covered_regret"].isna().all()
+    assert none.plot().axes
+
+
 def test_one_row_a_method_cell_repeat_and_risk(tested, runs):
     table = tested.table
     assert list(table.columns[:4]) == ["method", "cell", "repeat", "risk"]

@@ -183,6 +183,7 @@ def test_frontier(monkeypatch, tmp_path):
     told = json.loads(run(app, [*asked, "--json"]).stdout)
     assert {row["performance"] for row in told["table"]} == {500, 700}
     assert told["recommended"] is None
+    assert told["cost"] == {"delta": 4e9, "flops_per_update": "10 * params * batch_size", "source": None}
     middle = [row["median"] for row in told["table"] if row["quantity"] == "budget"]
     budget = ["--budget", str(sum(middle) / 2), "--plot", str(tmp_path / "f" / "frontier.png")]
     said = run(app, [*asked, *budget])

@@ -126,7 +126,7 @@ def test_laws_and_sweeps_as_json():
 
 
 def test_completion_of_laws():
-    assert law_names("Step") == ["StepLaw", "StepsExamples"]
+    assert law_names("Step") == ["StepLaw", "StepsExamples", "StepsSmallBatch"]
     asked = {"_HYPERLAW_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": "hyperlaw fit sweep.csv --law TimeT"}
     said = subprocess.run(
         [sys.executable, "-c", "from hyperlaw.cli import app; app(prog_name='hyperlaw')"],

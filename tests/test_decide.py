@@ -82,6 +82,8 @@ def test_safe_set(choice):
     assert tuple(choice.setting.values()) in settings
     with pytest.raises(ValueError, match="safe_set needs regret > 0 nats and probability strictly between 0 and 1"):
         choice.safe_set(regret=-1)
+    with pytest.raises(ValueError, match="regret must be a number, received 'x'"):
+        choice.safe_set("x")
 
 
 def test_failed_checks_refuse_unless_a_reason_is_given(rough):
@@ -246,6 +248,7 @@ def test_a_plan_is_priced_beside_the_alternatives(choice):
             "the plan's learning_rate must be a number, received 'fast'",
         ),
         ({"learning_rate": 1e-3, "batch_size": 64}, 0, "within must be a regret above zero, in nats; received 0"),
+        ({"learning_rate": 1e-3, "batch_size": 64}, "x", "within must be a number, received 'x'"),
     ],
 )
 def test_bad_plans_are_refused(choice, plan, within, text):
@@ -275,7 +278,7 @@ def test_a_risk_of_your_own_goes_by_its_name(fit):
         return losses.max(axis=0)
 
     choice = hl.decide(fit, TARGET, risk=largest)
-    assert "  largest of the regret: " in choice.explain()
+    assert "this has the least largest of the regret: " in choice.explain()
     assert json.loads(choice.to_json())["risk"] == "largest"
     assert risk_name(object()) == "object"
     assert risk_name(hl.CVaR(0.9)) == "CVaR(q=0.9)"

@@ -37,7 +37,7 @@ def fit_of(law, scatter=0.05, tasks=3):
     table = table.where(table.frame["task"].isin(table.tasks[:tasks]))
     model = hl.likelihood(law, table)
     rng, truth = np.random.default_rng(0), TRUTH | KNOWN | VALUE_TRUTH.get(law.name, {})
-    p = {q.name: truth.get(q.name, 0.5) * np.exp(scatter * rng.standard_normal((2, 200))) for q in law.own_parameters}
+    p = {q.name: truth.get(q.name, 0.5) * np.exp(scatter * rng.standard_normal((2, 200))) for q in model.parameter_list}
     sites = {name: (("chain", "draw"), value) for name, value in p.items()}
     pooled = [q.name for q in law.own_parameters if q.group_sd and len(table.tasks) > 1]
     apart = [0.0, 0.3, 0.6]

@@ -1,6 +1,8 @@
 """Frontiers: the published ones, those of known laws against arithmetic, and what is refused."""
 
+import json
 import os
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,31 +15,9 @@ from made_fit import made_fit
 from matplotlib.collections import PolyCollection
 
 import hyperlaw as hl
+from benchmarks.published_rl import DMC, GYM
 from hyperlaw.inference.refit import refit
 
-# Fits of arXiv 2502.04327 (its repository's outputs): exponent, offset and least data of each performance, in units of
-# `median`; log10 best batch size at ratio 1 of each environment and the slope they share.
-GYM = {
-    "fits": [
-        (0.757241, 0.118228, 0.319181), (0.823960, 0.189957, 0.370109), (0.783023, 0.270050, 0.409147),
-        (0.752116, 0.356756, 0.469960), (0.744822, 0.463622, 0.527683), (0.691197, 0.669360, 0.565191),
-        (0.701409, 0.910347, 0.667471), (0.579533, 1.590896, 0.658788), (0.755905, 1.628248, 0.899016),
-        (0.700377, 2.289519, 1.030821),
-    ],
-    "median": 210512, "batch": (2.61892, 2.61491, 2.49577, 2.50892), "slope": -0.30961, "range": (0.25, 16),
-    "delta": 4e9, "params": 1.5e5, "below": 700, "published": (2.62e-9, 0.620), "beyond": (0.128, 0.218),
-}  # fmt: skip
-DMC = {
-    "fits": [
-        (0.876090, 0.316678, 0.215589), (0.855494, 0.360312, 0.302300), (0.892606, 0.392343, 0.390065),
-        (0.962961, 0.419837, 0.489586), (0.917244, 0.479608, 0.547123), (0.968066, 0.504568, 0.639645),
-        (1.002270, 0.516090, 0.763502), (1.147403, 0.493397, 0.920504), (1.132598, 0.533892, 1.001377),
-        (1.089585, 0.573867, 1.100103),
-    ],
-    "median": 72539, "batch": (2.72250, 2.76674, 2.10034, 2.78011, 2.64581, 2.72949, 2.46955), "slope": -0.48793,
-    "range": (0.25, 8), "delta": 1e10, "params": 4.92e6, "below": 800, "published": (3.02e11, -0.738),
-    "beyond": (-0.004, -0.041),
-}  # fmt: skip
 EVERY = ("sample", "performance", "candidate")
 LEVELS = [300.0, 500.0, 700.0, 900.0]
 
@@ -153,6 +133,80 @@ def test_dear_data_are_worth_more_updates(fits):
     ratios = [one.table.loc[(700, "utd"), "median"] for one in prices]
     assert ratios == sorted(ratios)
     assert ratios[0] < ratios[2]
+
+
+def with_overhead(params, batch_size):
+    # <b>what an update costs however small it is</b>
+    return 10 * params * batch_size + 1e12
+
+
+def test_a_declared_price_of_updates_moves_the_cheapest_ratio_and_is_told(fits, found, tmp_path):
+    same = ask(
+        fits, utd=(0.25, 16.0),
+        cost=hl.Budget(delta=1e9, flops_per_update=lambda params, batch_size: 10 * params * batch_size),
+    )  # fmt: skip
+    np.testing.assert_allclose(same.draws["budget"], found.draws["budget"], rtol=1e-12)
+    dear = ask(fits, utd=(0.25, 16.0), cost=hl.Budget(delta=1e9, flops_per_update=with_overhead))
+    updates = (dear.draws["utd"] * dear.draws["data"]).transpose(*EVERY)
+    np.testing.assert_allclose(dear.draws["compute"] - found.draws["compute"], 1e12 * updates, rtol=1e-6)
+    assert dear.table.loc[(700, "utd"), "median"] < found.table.loc[(700, "utd"), "median"]
+    assert dear.cost["flops_per_update"] == "with_overhead(params, batch_size)"
+    said = dear.explain()
+    assert "Prices\n  An environment step costs 1e9 FLOPs, an update with_overhead(params, batch_size) FLOPs." in said
+    assert said.endswith("    return 10 * params * batch_size + 1e12")
+    assert "an update 10 * params * batch_size FLOPs." in found.explain()
+    assert "an update with_overhead(params, batch_size) FLOPs." in " ".join(repr(dear).split())
+    dear.report(tmp_path / "dear.html")
+    page = (tmp_path / "dear.html").read_text(encoding="utf-8")
+    assert "an update with_overhead(params, batch_size) FLOPs. An update was declared to cost" in page
+    assert "&lt;b&gt;what an update costs" in page
+    assert "<b>what an update costs" not in page
+
+
+def test_the_frontier_as_json(found):
+    told = json.loads(found.to_json())
+    assert told["cost"] == {"delta": 1e9, "flops_per_update": "10 * params * batch_size", "source": None}
+    assert {row["performance"] for row in told["table"]} == set(LEVELS)
+    assert told["explanation"] == found.explain()
+    assert (told["task"], told["despite"], told["checks_ok"]) == ("first", "by hand", False)
+    by_hand = json.loads(power([1e2, 1e3, 1e4], 0.1, 0.4).to_json())
+    assert (by_hand["cost"], by_hand["checks"]) == (None, None)
+    assert "Prices" not in by_hand["explanation"]
+    assert json.loads(laid_out(np.array([1.0, 2.0]), np.ones(2), np.ones((1, 1, 2)), [5.0], delta=1.0).to_json())[
+        "exponent"
+    ] == {"lower": None, "median": None, "upper": None}
+
+
+def test_a_frontier_of_before_prices_were_kept_still_prints(found, tmp_path):
+    old = pickle.loads(pickle.dumps(found))
+    del old.__dict__["cost"]
+    assert "At performance 300" in repr(old)
+    assert "Prices" not in old.explain()
+    old.report(tmp_path / "old.html")
+    assert "An environment step costs" not in (tmp_path / "old.html").read_text(encoding="utf-8")
+
+
+def test_a_declared_price_that_is_no_price_is_refused(fits):
+    for wrong, text in (
+        (
+            lambda params, batch_size: 0 * params * batch_size,
+            "finite numbers above zero; a lambda returned 0 at params",
+        ),
+        (lambda params, batch_size: params[:3], r"a lambda returned an array of shape \(3,\)"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            ask(fits, cost=hl.Budget(delta=1e9, flops_per_update=wrong))
+
+
+def test_exponents_of_single_thresholds_are_those_of_its_performances(fits):
+    free = known(hl.laws.DataEfficiencyByThreshold())
+    one = ask(fits | {"efficiency": free}, performance=[700.0, 800.0])
+    assert set(one.draws["law"].values) == {"DataEfficiencyByThreshold"}
+    ratio = np.log(one.draws["data"].isel(candidate=0) / one.draws["data"].isel(candidate=-1))
+    # Least and largest ratio tell exponents apart, in every draw, where a threshold has its own.
+    own = np.log(free.draws["exponent_utd_threshold"].sel(threshold_level="700")).values.ravel()
+    assert np.corrcoef(own, ratio.sel(performance=700.0))[0, 1] > 0.2
+    assert abs(np.corrcoef(own, ratio.sel(performance=800.0))[0, 1]) < 0.2  # it was not fitted: its own is drawn
 
 
 def test_ratios_are_those_of_the_crossings_when_left_out(fits):

@@ -80,6 +80,14 @@ def test_time_transfer_has_three_regimes(data):
     assert law.log_learning_rate(TRANSFER, x, critical) == pytest.approx(peak)
 
 
+@pytest.mark.parametrize("data", [-2.0, 0.0, 3.0])
+def test_tied_the_best_batch_size_is_one_share_of_the_critical_one(data):
+    law, x = hl.laws.TimeTransferTied(), {"params": 0.4, "data": data}
+    p = {name: value for name, value in TRANSFER.items() if name != "critical_exponent_data"}
+    assert law.log_critical_batch(p, x) - law.log_batch_size(p, x) == pytest.approx(1.2)
+    assert set(p) == {parameter.name for parameter in law.own_parameters}
+
+
 @pytest.mark.parametrize(("offset", "sign"), [(-30.0, -1), (0.0, 0), (30.0, 1)])
 def test_time_transfer_regimes_over_the_horizon(offset, sign):
     law = hl.laws.TimeTransfer()
@@ -214,6 +222,34 @@ def test_no_knee_changes_the_ends_of_the_curve(knee):
     found = steps(batch, knee=knee)
     assert (np.diff(found) < 0).all()
     assert (np.diff(found * batch) > 0).all()
+
+
+@pytest.mark.parametrize("knee", [0.5, 1.0, 2.5])
+def test_examples_rise_on_both_sides_of_the_cheapest_batch(knee):
+    batch, p = np.geomspace(1, 1e9, 2001), {"log_small_ratio": np.log(0.01), "knee": knee}
+    found = steps(batch, name="StepsSmallBatch", **p)
+    examples, falls = found * batch, np.diff(found * batch) < 0
+    assert (np.diff(found) < 0).all()
+    assert falls[0]
+    assert not falls[-1]
+    assert np.count_nonzero(np.diff(falls)) == 1
+    cheapest = np.exp(LAWS["StepsSmallBatch"]().log_cheapest_batch(STEPS | p, {}))
+    assert batch[examples.argmin()] == pytest.approx(cheapest, rel=0.02)
+    # Every step wastes 0.01 B_crit examples; without them, the law is StepsExamples.
+    np.testing.assert_allclose(examples, (batch + 300) * steps(batch, knee=knee), rtol=1e-5)
+    none = steps(batch, name="StepsSmallBatch", knee=knee, log_small_ratio=-60.0)
+    np.testing.assert_allclose(none, steps(batch, knee=knee), rtol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [1e-3, 0.05])
+def test_the_cheapest_batch_is_between_what_is_too_small_and_too_large(ratio):
+    """With a knee of 1 examples are E_0 (1 + B_small/B_crit + B/B_crit + B_small/B): least at their geometric mean."""
+    p = {"log_small_ratio": np.log(ratio)}
+    batch = np.geomspace(30, 3e6, 50)
+    expected = 2000 * 3e4 * (1 + ratio + batch / 3e4 + ratio * 3e4 / batch)
+    np.testing.assert_allclose(steps(batch, name="StepsSmallBatch", **p) * batch, expected, rtol=1e-5)
+    cheapest = LAWS["StepsSmallBatch"]().log_cheapest_batch(STEPS | p, {})
+    assert np.exp(cheapest) == pytest.approx(3e4 * ratio**0.5)
 
 
 def critical(name, x, **p):

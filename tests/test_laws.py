@@ -43,12 +43,12 @@ def prior_draw(law, seed=0):
 
 
 def test_the_laws():
-    assert set(RUNS_LAWS) == {"StepLaw", "TimeTransfer", "ComputeLaw"}
+    assert set(RUNS_LAWS) == {"StepLaw", "TimeTransfer", "TimeTransferTied", "ComputeLaw", "ThreeTerm"}
     assert set(VALUE_LAWS) == {
         "NoiseScale", "SquareRoot", "Surge", "SurgeExact", "BrokenPower", "ByOptimizer", "LossImprovement",
         "StepsExamples", "CriticalBatchLoss", "CriticalBatchData", "CriticalBatchParams", "UTDHyperparameters",
-        "UTDHyperparametersBySize", "DataEfficiency", "DataEfficiencyBySize", "OptimalUTD",
-        "NoiseGrowth",
+        "UTDHyperparametersBySize", "DataEfficiency", "DataEfficiencyBySize", "DataEfficiencyByThreshold", "OptimalUTD",
+        "NoiseGrowth", "StepsSmallBatch",
     }  # fmt: skip
     for name, kind in LAWS.items():
         assert kind().name == name
@@ -171,6 +171,11 @@ def steps_examples(p, x, batch, critical=1.0, least=1.0):
     return least * np.exp(p["log_least_steps"]) * (1 + ratio ** p["knee"]) ** (1 / p["knee"])
 
 
+def steps_small_batch(p, x, batch):
+    small = np.exp(p["log_critical_batch"] + p["log_small_ratio"])
+    return steps_examples(p, x, batch) * (1 + small / batch)
+
+
 def critical_batch_loss(p, x, batch):
     loss = x["loss"]
     return steps_examples(p, x, batch, loss ** -p["critical_exponent_loss"], loss ** -p["steps_exponent_loss"])
@@ -253,6 +258,21 @@ def transfer_learning_rate(p, x, batch):
     return peak / np.cosh(0.5 * np.log(batch / critical))
 
 
+def tied_learning_rate(p, x, batch):
+    """As above, of one exponent for both batch sizes."""
+    return transfer_learning_rate(p | {"critical_exponent_data": p["exponent_data"]}, x, batch)
+
+
+def three_term_batch_size(p, x, batch):
+    beta, gamma = p["exponent_batch"], p["exponent_steps"]
+    return np.exp(p["log_batch_size"]) * x["data"] ** (gamma / (beta + gamma))
+
+
+def three_term_learning_rate(p, x, batch):
+    scaled = x["params"] ** p["rate_exponent_params"] * x["data"] ** p["rate_exponent_data"]
+    return np.exp(p["log_learning_rate"]) * scaled * ridge(p, batch, three_term_batch_size(p, x, batch))
+
+
 def compute_batch_size(p, x, batch):
     return np.exp(p["log_batch_size"]) * (x["params"] * x["data"]) ** p["exponent_compute"]
 
@@ -265,6 +285,8 @@ def compute_learning_rate(p, x, batch):
 PUBLISHED = {
     "StepLaw": {"learning_rate": step_learning_rate, "batch_size": step_batch_size},
     "TimeTransfer": {"learning_rate": transfer_learning_rate, "batch_size": transfer_batch_size},
+    "TimeTransferTied": {"learning_rate": tied_learning_rate, "batch_size": transfer_batch_size},
+    "ThreeTerm": {"learning_rate": three_term_learning_rate, "batch_size": three_term_batch_size},
     "ComputeLaw": {"learning_rate": compute_learning_rate, "batch_size": compute_batch_size},
     "NoiseScale": {"learning_rate": noise_scale},
     "SquareRoot": {"learning_rate": square_root},
@@ -277,10 +299,12 @@ PUBLISHED = {
     "CriticalBatchLoss": {"steps": critical_batch_loss},
     "CriticalBatchData": {"steps": critical_batch_data},
     "CriticalBatchParams": {"steps": critical_batch_params},
+    "StepsSmallBatch": {"steps": steps_small_batch},
     "NoiseGrowth": {"noise_scale": noise_growth},
     "UTDHyperparameters": {"learning_rate": utd_learning_rate, "batch_size": utd_batch_size},
     "UTDHyperparametersBySize": {"learning_rate": utd_learning_rate, "batch_size": batch_size_by_size},
     "DataEfficiency": {"data": data_efficiency},
+    "DataEfficiencyByThreshold": {"data": data_efficiency},
     "DataEfficiencyBySize": {"data": data_efficiency_by_size},
     "OptimalUTD": {"utd": optimal_utd},
 }

@@ -53,6 +53,10 @@ SETUPS = {
         hl.laws.DataEfficiency(), VALUE_TRUTH["DataEfficiency"], LEVELS, hl.Crossings.from_frame,
         ("error", "start", "limit"),
     ),
+    "thresholds": (
+        hl.laws.DataEfficiencyByThreshold(), VALUE_TRUTH["DataEfficiency"] | {"exponent_utd_threshold_sd": FIXED},
+        LEVELS, hl.Crossings.from_frame, ("error", "start", "limit"),
+    ),
 }  # fmt: skip
 
 

@@ -96,11 +96,15 @@ def test_parameter_table_is_complete(model):
         of_cells = {"cell_sd"} if isinstance(model, hl.CrossingValues) else set()
         drifts = {p.name for p in drift_parameters(model.law, model.law.predicts)}
         shared = {f"{x}_sd_{name}" for name in model.law.predicts for x in levelled(model.law)}
-        assert scatter == {f"residual_sd_{name}" for name in model.law.predicts} | of_cells | drifts | shared
+        of_thresholds = {f"{name}_threshold_sd" for name in model.law.by_threshold}
+        residuals = {f"residual_sd_{name}" for name in model.law.predicts}
+        assert scatter == residuals | of_cells | of_thresholds | drifts | shared
         return
+    settled = set(model.settled(dict.fromkeys(table.index, 1.0)))
+    assert not settled & set(table.index)
     for name in model.law.covariates:
-        assert {f"optimal_loss_{of}_{name}" for of in ("slope", "exponent", "bend")} <= scatter
-        assert {f"sharpness_{of}_exponent_{name}" for of in ("rate", "batch")} <= scatter
+        assert {f"optimal_loss_{of}_{name}" for of in ("slope", "exponent", "bend")} <= scatter | settled
+        assert {f"sharpness_{of}_exponent_{name}" for of in ("rate", "batch")} <= scatter | settled
 
 
 def test_site_names_avoid_reserved_words(model):
@@ -210,7 +214,8 @@ def test_missing_covariate_is_named():
     source = hl.Runs.from_frame(runs().frame.drop(columns=["params", "width", "utd", "cell"]))
     text = (
         "ComputeLaw needs params, which this table does not have; its columns are learning_rate, batch_size, data, "
-        "task, seed, loss, diverged, cell. Name the column when making the table, or fit StepLaw, TimeTransfer."
+        "task, seed, loss, diverged, cell. Name the column when making the table, or fit StepLaw, ThreeTerm, "
+        "TimeTransfer, TimeTransferTied."
     )
     with pytest.raises(ValueError, match=re.escape(text)):
         hl.likelihood(hl.laws.ComputeLaw(), source).design(source)

@@ -93,6 +93,10 @@ CALLS = {
     "a batch size": lambda: ask("schedule", batch_size=LONG),
     "a task of a frontier": lambda: ask("frontier", task=LONG),
     "a ratio": lambda: ask("frontier", utd=(LONG, LONG)),
+    "a price of an update": lambda: hl.Budget(delta=1.0, flops_per_update=LONG),
+    "what a price returns": lambda: ask(
+        "frontier", cost=hl.Budget(delta=1.0, flops_per_update=lambda params, batch_size: LONG)
+    ),
     "a price": lambda: ask("trade_off", price_of_step=LONG),
     "what is left out": lambda: hl.compare(made(), leave_out=LONG, seed=0),
     "what is withheld": lambda: hl.backtest({"law": hl.laws.StepLaw()}, runs(), seed=0, hold_out=LONG),
@@ -100,6 +104,7 @@ CALLS = {
     "what is sensitive": lambda: hl.sensitivity(step(), quantity=LONG),
     "draws of a picture": lambda: hl.plots.losses(step(), group=LONG),
     "a cell": lambda: hl.plots.surface(step(), cell=LONG),
+    "a reference": lambda: hl.critical_batch_size(1e3, to_overhead=0.2, to_reference=LONG),
     "an optimizer": lambda: hl.peak_learning_rate(1e3, 1e-3, 64, optimizer=LONG),
     "a scale of tasks": lambda: hl.Optima.from_frame(honest("optima")).as_tasks(LONG),
     "a width of a window": lambda: hl.LossSurface(hl.laws.StepLaw(), window=LONG),

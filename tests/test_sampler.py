@@ -1,14 +1,18 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 import pytest
 from conftest import TRUTH, example_of, grid
 from numpyro.infer.util import potential_energy, unconstrain_fn
+from threadpoolctl import threadpool_limits
 
 import hyperlaw as hl
 from hyperlaw.inference.enough import enough
 from hyperlaw.inference.mode import first_places
 from hyperlaw.inference.programs import Programs
+from hyperlaw.inference.sampler import Settings, sample
+from hyperlaw.inference.simulate import simulate
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def test_chains_do_not_start_in_a_spike():
     model = hl.likelihood(hl.laws.StepLaw(), runs)
     with jax.enable_x64(True):
         design, programs = model.design(runs), Programs(model, 5)
-        places, mass = first_places(programs, design, model.scale_sites, 4, np.random.default_rng(0))
+        places, mass, _ = first_places(programs, design, model.scale_sites, 4, np.random.default_rng(0))
         noise = np.array([programs.unravel(design)(place)["noise"] for place in places])
         middle = design.priors["noise"]
     assert (np.abs(noise - middle.loc) < 4 * middle.scale).all()
@@ -114,3 +118,34 @@ def test_a_posterior_of_too_many_dimensions_is_refused(shifted):
     runs = hl.Runs.from_frame(frame.assign(loss=2 + 0.1 * np.log(frame["learning_rate"] / 1e-3) ** 2))
     with pytest.raises(ValueError, match=r"a posterior of 1\d,\d\d\d dimensions, .* at most 10,000 can be sampled"):
         hl.fit(hl.laws.StepLaw(), runs, seed=0, progress=False)
+
+
+def test_draws_do_not_depend_on_the_threads_of_linear_algebra():
+    """The number is the whole process's: what ran before may have left it at another."""
+    runs = hl.Runs.from_frame(grid(rates=4, batches=3))
+    model, drawn = hl.likelihood(hl.laws.StepLaw(), runs), []
+    for threads in (1, None):
+        with jax.enable_x64(True), threadpool_limits(threads):
+            sites, _ = sample(
+                model, model.design(runs), seed=0, settings=Settings(2, 100, 50, None, 5), report=lambda *_: None
+            )
+        drawn.append(sites["log_learning_rate"])
+    np.testing.assert_array_equal(*drawn)
+
+
+def test_only_the_first_table_of_a_shape_is_run_through_numpyro(monkeypatch):
+    """Calibration samples in several threads, and NumPyro has one stack of handlers for all of them."""
+    law = hl.laws.OptimalUTD()
+    table = example_of(hl.likelihood(law, "optima"), 1)
+    model = hl.likelihood(law, table)
+    settings, entered = Settings(2, 100, 50, None, 5), []
+    enter = numpyro.primitives.Messenger.__enter__
+    monkeypatch.setattr(
+        numpyro.primitives.Messenger, "__enter__", lambda handler: (entered.append(handler), enter(handler))[1]
+    )
+    for seed in (0, 1):
+        _, design = simulate(law, table, seed=seed)
+        entered.clear()  # to simulate goes through NumPyro as well
+        with jax.enable_x64(True):
+            sample(model, design, seed=seed, settings=settings, report=lambda *_: None)
+        assert bool(entered) == (seed == 0), entered

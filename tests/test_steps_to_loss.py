@@ -257,3 +257,25 @@ def test_runs_without_steps_to_a_loss_are_refused(case):
 def test_a_bootstrap_that_is_no_number_of_draws_is_refused(bootstrap):
     with pytest.raises(ValueError, match=r"bootstrap must be a whole number from 2 \(100 is usual\), received"):
         steps(SCORED, bootstrap=bootstrap)
+
+
+def test_data_of_a_curve_are_its_fewest_examples():
+    table = steps(runs(lambda b, r, s: 3000 * (1 + b / 10)), losses=[2.0, 1.5])
+    with pytest.raises(ValueError, match="CriticalBatchData needs data, which this table does not have"):
+        hl.fit(hl.laws.CriticalBatchData(), table, seed=0)
+    found = table.with_data()
+    least = table.frame.groupby("loss")["examples"].min()
+    assert found.scales == ("data",)
+    np.testing.assert_array_equal(found.frame["data"], found.frame["loss"].map(least))
+    kept = ["task", "loss", "batch_size", "steps", "examples", "error"]
+    pd.testing.assert_frame_equal(found.frame[kept], table.frame[kept])
+    assert "data" not in table.frame
+    with pytest.raises(ValueError, match=r"has data already, 6e\+03 to 9.89e\+03; with_data would replace them. Make"):
+        found.with_data()
+
+
+def test_data_may_be_less_than_the_largest_batch():
+    table = StepsToLoss.from_frame(
+        pd.DataFrame({"steps": [100.0, 20.0, 5.0], "batch_size": [1.0, 10.0, 900.0], "loss": 1.0}), batch_unit=1
+    )
+    assert table.with_data().frame["data"].tolist() == [100.0] * 3

@@ -127,3 +127,10 @@ def test_other_laws_are_refused():
     known = made_fit(law, example(law), {"log_utd": 0.7, "exponent_budget": 0.5, "residual_sd_utd": 0.1}, draws=10)
     with pytest.raises(TypeError, match=r"trade_off needs a fit of a law of steps .* received one of OptimalUTD"):
         ask(known)
+
+
+def test_what_small_batches_waste_is_not_priced():
+    law = hl.laws.StepsSmallBatch()
+    values = CURVE | {"log_small_ratio": -3.0, "residual_sd_steps": 0.05}
+    with pytest.raises(TypeError, match=r"such as StepsExamples or .* received one of StepsSmallBatch"):
+        ask(made_fit(law, example(law), values, draws=10))

@@ -91,7 +91,8 @@ REFUSED = {
     "no batch": ({"to": ["many"]}, "to must be a number such as 1e9, '7B' or '32k', received 'many'."),
     "optimizers": ({"optimizer": ["sgd"]}, "optimizer must be one of sgd, adam, received ['sgd']."),
     "to": ({"to": []}, "to must be finite and above zero, received []."),
-    "error": ({"error": -1.0}, "error must be zero or more, received -1.0: it is the standard deviation of ln"),
+    "error": ({"error": -1.0}, "error must be from 0 to 5, received -1.0: it is the standard deviation of ln"),
+    "any rate": ({"error": 1e4}, "error must be from 0 to 5, received 10000.0: it is the standard deviation of ln"),
     "at": ({"at": []}, "at must be one place in training or several, received none."),
     "target": ({"at": {"data": 3.0, "task": "first"}}, "at must give exactly loss, task: missing loss; unknown data."),
 }  # fmt: skip

@@ -1,9 +1,12 @@
+import itertools
+
 import jax
 import numpy as np
 import pandas as pd
 import pytest
 
 import hyperlaw as hl
+from experiments import td_error
 from experiments.value_rl import agent, sweep, train
 from experiments.value_rl.tasks import TASKS, Task
 
@@ -84,3 +87,59 @@ def test_groups_are_run_once_and_only_some_are_withheld():
     assert len({g.file for g in groups}) == len(groups)
     assert {g.utd for g in groups if g.scale == "small"} == {0.25, 0.5, 1, 2, 4, 8}
     assert {g.utd for g in groups if g.scale == "withheld"} == {0.05, 0.125}
+
+
+def test_td_errors_are_logged_beside_curves_that_they_do_not_change(curves):
+    logged = train.train(CATCH, 1.0, 16, [LEARNS, STANDS], SEEDS, validate=True)
+    pd.testing.assert_frame_equal(logged[curves.columns], curves)
+    errors = logged[["td_error", "td_error_validation"]]
+    assert list(logged.columns) == [*curves.columns, *errors.columns]
+    assert (errors >= 0).all(axis=None)
+    assert np.isfinite(errors).all(axis=None)
+    # What was trained on is fitted better than what was not.
+    late = np.log(errors[(logged["learning_rate"] == LEARNS) & (logged["data"] > 2_000)]).mean()
+    assert late["td_error"] < late["td_error_validation"]
+    # Values of zero, which weights that hardly move give, err as much on both, but for the luck of the rewards.
+    still = errors[logged["learning_rate"] == STANDS].mean()
+    assert still["td_error"] == pytest.approx(still["td_error_validation"], rel=0.1)
+
+
+def test_a_td_error_is_that_of_the_greedy_action_by_the_target_network():
+    def values(weights, observations):
+        (w, b), *_ = weights
+        return observations @ w + b
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(agent, "values", values)
+        weights, target = [(np.eye(2), np.zeros(2))], [(2 * np.eye(2), np.ones(2))]
+        batch = {
+            "before": np.array([[1.0, 2.0], [3.0, 4.0]]), "after": np.array([[0.0, 5.0], [6.0, 1.0]]),
+            "action": np.array([0, 1]), "reward": np.array([0.5, -1.0]), "ended": np.array([False, True]),
+        }  # fmt: skip
+        aim = agent.wanted(weights, target, batch)
+        np.testing.assert_allclose(aim, [0.5 + 0.99 * 11.0, -1.0])
+        np.testing.assert_allclose(
+            agent.td_error(weights, aim, batch), ((1.0 - 11.39) ** 2 + (4.0 + 1.0) ** 2) / 2, rtol=1e-6
+        )
+
+
+def test_how_errors_move_with_the_batch_size_is_a_slope_in_logs():
+    rng, rows = np.random.default_rng(0), []
+    for batch, seed, data in itertools.product((8, 32, 128), range(4), (100, 900, 1000)):
+        early = 50.0 if data == 100 else 1.0  # which is not averaged
+        luck = np.exp(0.01 * rng.standard_normal(2))
+        rows.append(
+            {
+                "task": "t", "width": 8, "batch_size": batch, "seed": seed, "data": data, "performance": 1.0,
+                "td_error": early * luck[0] * batch**-0.5, "td_error_validation": early * luck[1] * batch**0.25,
+            }
+        )  # fmt: skip
+    runs = td_error.errors(pd.DataFrame(rows))
+    assert len(runs) == 12
+    (found,) = td_error.trends(runs)
+    assert found["training, slope"].startswith("-0.50 (0.0")
+    assert found["validation, slope"].startswith("0.25 (0.0")
+    assert found["least validation error at batch size"] == "8"
+    table = td_error.by_batch_size(runs)
+    assert [row["batch size"] for row in table] == ["8", "32", "128"]
+    assert float(table[2]["validation / training"].split()[0]) == pytest.approx(128**0.75, rel=0.02)

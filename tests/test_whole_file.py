@@ -67,6 +67,18 @@ def test_of_a_folder_that_is_not_there_it_is_said(tmp_path):
         write_whole(tmp_path / "gone" / "fit.nc", b"")
 
 
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path):
+    write_whole(tmp_path / ("n" * 255), b"all")
+    assert (tmp_path / ("n" * 255)).read_bytes() == b"all"
+    with pytest.raises(OSError, match=r"could not be written to .*: File name too long"):
+        write_whole(tmp_path / ("n" * 256), b"all")
+
+
+def test_a_path_with_a_nul_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a path must not hold a NUL character, received .*fit.*Write it elsewhere"):
+        write_whole(tmp_path / "fit\0.nc", b"")
+
+
 def test_threads_may_write_the_same_file(tmp_path):
     contents = [bytes([i]) * 100_000 for i in range(4)]
     with ThreadPoolExecutor(4) as pool:

@@ -18,6 +18,7 @@ from experiments.value_rl.tasks import Task
 
 POINTS = 64
 EPISODES = 16
+PROBE = 1024  # transitions that a TD error is measured on
 EXPLORE = 0.05
 EXPLORE_FALLS = 0.25
 
@@ -25,7 +26,15 @@ Replay = dict[str, jax.Array]
 
 
 def train(
-    task: Task, utd: float, batch_size: int, learning_rates: list[float], seeds: list[int], points: int = POINTS
+    task: Task,
+    utd: float,
+    batch_size: int,
+    learning_rates: list[float],
+    seeds: list[int],
+    points: int = POINTS,
+    *,
+    width: int = agent.WIDTH,
+    validate: bool = False,
 ) -> pd.DataFrame:
     """Learning curves of all `learning_rates` and `seeds`.
 
@@ -43,12 +52,18 @@ def train(
         Each draws the first weights, the play, the batches and the evaluation; equal seeds start alike.
     points
         Logged points of a run. More than `POINTS` make it longer, and the first of them are the same.
+    width
+        Of both hidden layers.
+    validate
+        Whether TD errors are logged. For that the same policy plays a second environment, whose transitions no update
+        sees; what is trained does not change.
 
     Returns
     -------
     DataFrame
         Columns `task, utd, batch_size, learning_rate, seed, data, performance`: `points` evenly spaced rows a run,
-        the mean undiscounted return of `EPISODES` episodes played without random actions.
+        the mean undiscounted return of `EPISODES` episodes played without random actions. With `validate` also
+        `td_error` and `td_error_validation`, mean squares on `PROBE` transitions of those seen and of those held out.
     """
     rates, names = (grid.ravel() for grid in np.meshgrid(learning_rates, seeds, indexing="ij"))
     keys = jax.vmap(jax.random.key)(jnp.asarray(names))
@@ -59,7 +74,7 @@ def train(
             f"utd must be a whole number, or one over a whole number that divides the {interval} steps between "
             f"points; received {utd}."
         )
-    returns = np.asarray(_curves(task, batch_size, points, plays, updates, jnp.asarray(rates, jnp.float32), keys))
+    logged = _curves(task, batch_size, points, plays, updates, width, validate, jnp.asarray(rates, jnp.float32), keys)
     return pd.DataFrame(
         {
             "task": task.name,
@@ -68,47 +83,71 @@ def train(
             "learning_rate": np.repeat(rates, points),
             "seed": np.repeat(names, points),
             "data": np.tile(interval * np.arange(1, points + 1), len(rates)),
-            "performance": returns.ravel(),
+            **{name: np.asarray(values).ravel() for name, values in logged.items()},
         }
     )
 
 
-@functools.partial(jax.jit, static_argnames=("task", "batch_size", "points"))
-@functools.partial(jax.vmap, in_axes=(None, None, None, None, None, 0, 0))
+@functools.partial(jax.jit, static_argnames=("task", "batch_size", "points", "width", "validate"))
+@functools.partial(jax.vmap, in_axes=(None, None, None, None, None, None, None, 0, 0))
 def _curves(
-    task: Task, batch_size: int, points: int, plays: int, updates: int, rate: jax.Array, key: jax.Array
-) -> jax.Array:
-    """Returns of a run at its logged points, shape (point,), of all runs at once."""
+    task: Task,
+    batch_size: int,
+    points: int,
+    plays: int,
+    updates: int,
+    width: int,
+    validate: bool,
+    rate: jax.Array,
+    key: jax.Array,
+) -> dict[str, jax.Array]:
+    """What a run logs at its points, each of shape (point,), of all runs at once."""
     interval = task.steps // POINTS
     blocks = interval // plays
     key_weights, key_state, key_play, key_update, key_score = jax.random.split(key, 5)
+    key_held, key_probe = jax.random.split(jax.random.fold_in(key, 5))
     state = task.reset(key_state)
-    learner = agent.init(key_weights, len(task.observe(state)), task.actions)
+    learner = agent.init(key_weights, len(task.observe(state)), task.actions, width)
 
     def play(step: jax.Array, carry: Any) -> Any:
-        learner, state, replay = carry
-        state, replay = _play(task, jax.random.fold_in(key_play, step), learner[0], state, replay, step)
-        return learner, state, replay
+        learner, *seen = carry
+        streams = (key_play, key_held) if validate else (key_play,)
+        played = [
+            _play(task, jax.random.fold_in(stream, step), learner[0], *one, step)
+            for stream, one in zip(streams, seen, strict=True)
+        ]
+        return learner, *played
 
     def block(i: jax.Array, carry: Any) -> Any:
         """`plays` steps in the environment, then `updates` updates."""
         start = interval + i * plays
-        learner, state, replay = jax.lax.fori_loop(start, start + plays, play, carry)
+        learner, *seen = jax.lax.fori_loop(start, start + plays, play, carry)
+        replay = seen[0][1]
 
         def improve(u: jax.Array, learner: agent.Agent) -> agent.Agent:
             batch = _sample(jax.random.fold_in(key_update, u), replay, start + plays, batch_size)
             return agent.update(learner, rate, batch)
 
-        return jax.lax.fori_loop(i * updates, (i + 1) * updates, improve, learner), state, replay
+        return jax.lax.fori_loop(i * updates, (i + 1) * updates, improve, learner), *seen
+
+    def logged(carry: Any, n: jax.Array | int) -> dict[str, jax.Array]:
+        (weights, target, _), *seen = carry
+        found = {"performance": _score(task, jax.random.fold_in(key_score, n), weights)}
+        if validate:
+            for name, (_, replay) in zip(("td_error", "td_error_validation"), seen, strict=True):
+                batch = _sample(jax.random.fold_in(key_probe, n), replay, (n + 1) * interval, PROBE)
+                found[name] = agent.td_error(weights, agent.wanted(weights, target, batch), batch)
+        return found
 
     def point(carry: Any, n: jax.Array) -> Any:
         carry = jax.lax.fori_loop((n - 1) * blocks, n * blocks, block, carry)
-        return carry, _score(task, jax.random.fold_in(key_score, n), carry[0][0])
+        return carry, logged(carry, n)
 
-    carry = jax.lax.fori_loop(0, interval, play, (learner, state, _empty(task, state, points * interval)))
-    untrained = _score(task, jax.random.fold_in(key_score, 0), learner[0])
-    _, returns = jax.lax.scan(point, carry, jnp.arange(1, points))
-    return jnp.append(untrained, returns)
+    replay = _empty(task, state, points * interval)
+    seen = [(state, replay), (task.reset(jax.random.fold_in(key_state, 1)), replay)] if validate else [(state, replay)]
+    carry = jax.lax.fori_loop(0, interval, play, (learner, *seen))
+    _, rest = jax.lax.scan(point, carry, jnp.arange(1, points))
+    return jax.tree.map(lambda first, later: jnp.append(first, later), logged(carry, 0), rest)
 
 
 def _empty(task: Task, state: Any, steps: int) -> Replay:
@@ -138,7 +177,7 @@ def _play(task: Task, key: jax.Array, weights: agent.Weights, state: Any, replay
     return state, replay
 
 
-def _sample(key: jax.Array, replay: Replay, filled: jax.Array, batch_size: int) -> Replay:
+def _sample(key: jax.Array, replay: Replay, filled: jax.Array | int, batch_size: int) -> Replay:
     rows = jax.random.randint(key, (batch_size,), 0, filled)
     return {name: values[rows] for name, values in replay.items()}
 

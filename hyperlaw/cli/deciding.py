@@ -214,7 +214,7 @@ def frontier(
         chosen = None if best is None else {
             "setting": best.setting, "table": records(best.table), "bounds": best.bounds, "p_beyond": best.p_beyond,
         }  # fmt: skip
-        print_json({"table": records(found.table), "recommended": chosen, "despite": found.despite})
+        print_json({"table": records(found.table), "recommended": chosen, "cost": found.cost, "despite": found.despite})
     else:
         show(found.table, 3)
     if best is not None and not json:

@@ -114,6 +114,27 @@ class StepsToLoss(Table):
         frame = self._frame.assign(**values)
         return replace(self, _frame=frame.assign(examples=frame["steps"] * frame["batch_size"]))
 
+    def with_data(self) -> Self:
+        """The same with data of each curve, which it lacks: the fewest examples that any batch size needs.
+
+        What laws over data need of steps that `Runs.steps_to_loss` made. They come from the steps: such a law knows of
+        a curve what its cheapest batch size takes, also where `hl.compare` leaves the curve out.
+
+        Raises
+        ------
+        ValueError
+            When the table has data already.
+        """
+        if "data" in self._frame:
+            raise ValueError(
+                f"this table has data already, {self._frame['data'].min():.3g} to {self._frame['data'].max():.3g}; "
+                "with_data would replace them. Make the table without that column first."
+            )
+        least = self._frame.groupby("curve")["examples"].transform("min")
+        frame = self._frame.assign(data=least)
+        place = ["task", *(name for name in SCALES if name in frame), "loss"]
+        return replace(self, _frame=_curves(frame[[*place, *frame.columns.drop([*place, "curve"])]].copy(), place))
+
     def points(self) -> pd.DataFrame:
         """One row a measured value, the quantity being "steps".
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hyperlaw.data.numerals import as_number
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.explain import explain, sections
 from hyperlaw.decision.plan import Score, score_plan
@@ -35,6 +36,7 @@ class Choice(Shown, Decided):
         ValueError
             When `regret` is not positive or `probability` not between 0 and 1.
         """
+        regret, probability = as_number(regret, "regret"), as_number(probability, "probability")
         if not (regret > 0 and 0 < probability < 1):
             raise ValueError(
                 f"safe_set needs regret > 0 nats and probability strictly between 0 and 1, received {quote(regret)} "

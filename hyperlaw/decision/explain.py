@@ -41,7 +41,7 @@ def _setting(choice: Decided) -> list[str]:
     steps = f" ({steps_words(choice)} steps)" if "data" in choice.at else ""
     return [
         f"{rate} and {batch} data points{steps} for {target_words(choice.at)}.",
-        f"Regret is what a setting loses against {choice.against}. Of all settings allowed, this has the least",
+        f"Regret is what a setting loses against {choice.against}. Of all settings allowed, this has the least "
         f"{risk_words(choice.risk)}: {regret_words(choice, choice.table.loc['recommended', 'risk'])}.",
     ]
 
@@ -101,7 +101,7 @@ def extrapolation_sentences(choice: Decided) -> list[str]:
     """How far the target lies beyond the runs, a sentence a covariate."""
     far = choice.extrapolation[choice.extrapolation["decades"] > 0]
     return [
-        f"{row['decades']:.1f} decades beyond the runs in {name} (runs reach from {short(row['lowest'])} to "
+        f"{figures(row['decades'], 2)} decades beyond the runs in {name} (runs reach from {short(row['lowest'])} to "
         f"{short(row['highest'])})."
         for name, row in far.iterrows()
     ] or ["Not at all: the target lies within their range."]

@@ -1,11 +1,13 @@
 """`frontier`: what data and compute a performance takes, and the updates-to-data ratio that costs least.
 
-    C_J(sigma) = 10 N B*(sigma) sigma D_J(sigma),   F = C + delta D,   sigma*_J = argmin F
+    C_J(sigma) = c(N, B*(sigma)) sigma D_J(sigma),   F = C + delta D,   sigma*_J = argmin F
 
-Rybkin et al. 2025 (arXiv 2502.04327), who summarise sigma* as a power of F. Where the critic's size N is left open, it
-is chosen as well (Fu et al. 2025, arXiv 2508.14881). All of it in every draw of the laws' parameters.
+with c(N, B) what an update costs, 10 N B where nothing else is declared (`hyperlaw.decision.budget`). Rybkin et al.
+2025 (arXiv 2502.04327), who summarise sigma* as a power of F. Where the critic's size N is left open, it is chosen as
+well (Fu et al. 2025, arXiv 2508.14881). All of it in every draw of the laws' parameters.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -16,6 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from hyperlaw.decision.budget import Budget
+from hyperlaw.decision.choice import plain
 from hyperlaw.decision.pareto import Pareto, Setting
 from hyperlaw.decision.trusted import trusted
 from hyperlaw.display import View
@@ -53,6 +56,21 @@ class Frontier(Pareto):
     def view(self) -> View:
         """What is shown of it."""
         return replace(super().view(), picture=self.plot)
+
+    def to_json(self) -> str:
+        """The frontier as JSON text: all of it but the draws and the fits. What is no number is null."""
+        told = {
+            "task": self.task,
+            "table": self.table.reset_index().to_dict("records"),
+            "exponent": self.exponent.to_dict(),
+            "fitted": self.fitted.to_dict("index"),
+            "cost": self.cost,
+            "checks_ok": None if self.checks is None else self.checks.ok,
+            "checks": None if self.checks is None else self.checks.table.to_dict("records"),
+            "despite": self.despite,
+            "explanation": self.explain(),
+        }
+        return json.dumps(plain(told), indent=2, allow_nan=False)
 
     def report(self, path: str | PathLike[str], *, setting: Setting | None = None, command: str | None = None) -> None:
         """Write the frontier as one HTML file, to be opened offline, printed and sent.
@@ -100,7 +118,7 @@ def frontier(
     performance
         To be reached, in the unit of the thresholds that were fitted. Those beyond them follow the law.
     cost
-        Prices.
+        Prices; they are kept in the result, with the text of a function that was declared for them.
     utd
         Smallest and largest ratio allowed; left out, those of the crossings.
     params
@@ -124,7 +142,7 @@ def frontier(
         When a fit is not one of the two laws.
     ValueError
         When performances, ratios, sizes, task or weights are not what is needed, a performance is so far out that
-        nothing can be said, or the critic's size is unknown.
+        nothing can be said, the critic's size is unknown, or a declared price is no finite number above zero.
     RuntimeError
         When a check of a fit failed and no reason is given in `despite`.
     """
@@ -161,7 +179,8 @@ def frontier(
     )
     names = {"performance": "threshold", "utd": "utd"} | ({"params": "params"} if params is None else {})
     fitted = pd.DataFrame({name: _range(laws, column) for name, column in names.items()}, ["lowest", "highest"]).T
-    return Frontier(draws, task, fitted, despite if not checks.ok else None, checks, every)
+    reason = despite if not checks.ok else None
+    return Frontier(draws, task, fitted, reason, checks, every, cost.provenance())
 
 
 def _laws(fits: Mapping[str, Any]) -> tuple[dict[str, Posterior], Posterior]:

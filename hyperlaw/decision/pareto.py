@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from textwrap import indent
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,6 +91,8 @@ class Pareto(Shown):
         Reason given for deciding although checks failed.
     checks, fits
         The checks of the fits, and the fits by name; none of a frontier that was laid out by hand.
+    cost
+        The prices, as `Budget.provenance` has them; none of a frontier that was laid out by hand.
     """
 
     draws: xr.Dataset
@@ -97,19 +101,61 @@ class Pareto(Shown):
     despite: str | None = None
     checks: Checks | None = None
     fits: Mapping[str, Posterior] = field(default_factory=dict)
+    cost: Mapping[str, Any] | None = None
 
     def view(self) -> View:
         """What is shown of it."""
-        levels = self.draws["performance"].values
-        said = [f"At performance {figures(float(level))}: {self._cheapest_words(level)}." for level in levels]
-        if self.despite:
-            said.append(f"Decided although checks failed; the reason given: {self.despite}.")
+        said = {heading: "\n".join(lines) for heading, lines in self._sentences().items()}
+        (_, cheapest), *rest = said.items()
         return View(
             f"Frontier of data against compute{f' of {self.task}' if self.task else ', of a new task'}",
-            "\n".join(said),
+            cheapest,
+            sections=dict(rest),
             tables={"At the least budget (90 %)": self.table},
             folded={"What was measured": self.fitted},
         )
+
+    def explain(self) -> str:
+        """The frontier in plain sentences, under headings.
+
+        Returns
+        -------
+        str
+            What costs least at each performance, by which prices, and what else to know: a heading a line, then one
+            sentence a line; intervals of 90 %. Where a function was declared for the price of an update, its text is
+            the last part.
+        """
+        said = {heading: "\n".join(lines) for heading, lines in self._sentences().items()}
+        if self.source is not None:
+            said["An update was declared to cost"] = self.source
+        return "\n\n".join(f"{heading}\n{indent(text, '  ')}" for heading, text in said.items())
+
+    def _sentences(self) -> dict[str, list[str]]:
+        """What is said of it, by heading."""
+        levels = self.draws["performance"].values
+        said = {
+            "What costs least": [
+                f"At performance {figures(float(level))}: {self._cheapest_words(level)}." for level in levels
+            ]
+        }
+        if self.cost is not None:
+            said["Prices"] = [self.price_sentence]
+        if self.despite:
+            said["What else"] = [f"Decided although checks failed; the reason given: {self.despite}."]
+        return said
+
+    @property
+    def price_sentence(self) -> str:
+        """What a step and an update were said to cost; nothing where it is not known."""
+        if self.cost is None:
+            return ""
+        delta = figures(float(self.cost["delta"]))
+        return f"An environment step costs {delta} FLOPs, an update {self.cost['flops_per_update']} FLOPs."
+
+    @property
+    def source(self) -> str | None:
+        """Text of the function that was declared for the price of an update; none where it was a formula."""
+        return None if self.cost is None else self.cost["source"]
 
     def _cheapest_words(self, level: float) -> str:
         """The cheapest ratio and what it costs, in words."""

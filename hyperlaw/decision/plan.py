@@ -73,6 +73,7 @@ def score_plan(choice: Decided, plan: Mapping[str, float], within: float) -> Sco
     for name, value in planned.items():
         if not (np.isfinite(value) and value > 0):
             raise ValueError(f"the plan's {name} must be a finite number above zero, received {quote(plan[name])}.")
+    within = as_number(within, "within")
     if not (np.isfinite(within) and within > 0):
         raise ValueError(f"within must be a regret above zero, in nats; received {quote(within)}.")
     rows = {"plan": planned}

@@ -41,6 +41,7 @@ def _surge(x: np.ndarray) -> np.ndarray:
 
 
 POINTS = 60
+WIDEST = 5.0  # standard deviation of ln learning_rate with which nothing is known of it
 # By optimizer, and by the name of the curve: natural log of the best learning rate, over that of B / B_noise.
 CURVES: dict[str, dict[str, Callable[[np.ndarray], np.ndarray]]] = {
     "sgd": {"alpha 1": _saturating(1.0)},
@@ -150,9 +151,10 @@ def transfer_rate(
     learning_rate = as_number(learning_rate, "learning_rate")
     batch_size, error = as_number(batch_size, "batch_size", count=True), as_number(error, "error")
     _positive(learning_rate=learning_rate, batch_size=batch_size, to=batches)
-    if not (np.isfinite(error) and error >= 0):
+    if not 0 <= error <= WIDEST:
         raise ValueError(
-            f"error must be zero or more, received {quote(error)}: it is the standard deviation of ln learning_rate."
+            f"error must be from 0 to {WIDEST:g}, received {quote(error)}: it is the standard deviation of ln "
+            f"learning_rate, and with more the tuned pair is off by a factor of {np.exp(WIDEST):.0f}."
         )
     check_seed(seed)
     places = [at] if isinstance(at, Mapping) else list(at)

@@ -210,6 +210,7 @@ def _scores(
 def _summary(score: SettingScores | ValueScores, table: pd.DataFrame) -> pd.DataFrame:
     """Means over the withheld rows, one row a method."""
     by, means = list(score.groups), list(score.means)
-    numbers = table.assign(**{name: table[name].astype(float) for name in means})
+    # Recipes have no intervals: where every refit of the laws failed, the columns that say what held are not there.
+    numbers = table.assign(**{name: table[name].astype(float) if name in table else np.nan for name in means})
     counts = score.counts(table.groupby(by, sort=False))
     return counts.join(numbers.groupby(by, sort=False)[means].mean())

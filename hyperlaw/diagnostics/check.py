@@ -191,7 +191,14 @@ SWEEP = (
         "batch sizes tried in a cell, most", lambda looked: most_batch_sizes(looked.posterior.runs),
         "The batch size never varies within a cell: nothing says which is best. The law is one of the learning rate at "
         "the batch size that was used.",
-        low=2, otherwise=Status.REVIEW, applies=_of_runs,
+        low=2, otherwise=Status.REVIEW,
+        applies=lambda posterior: _of_runs(posterior) and not posterior.law.says_loss,
+    ),
+    Spec(
+        "batch sizes tried in a cell, most", lambda looked: most_batch_sizes(looked.posterior.runs),
+        "The batch size never varies within a cell: the best one follows from the law's sum alone, across scales, and "
+        "is wrong where the loss is no such sum. Add cells with several batch sizes, and compare with StepLaw there.",
+        low=2, otherwise=Status.REVIEW, applies=lambda posterior: _of_runs(posterior) and posterior.law.says_loss,
     ),
     Spec(
         "correlation of learning rate and batch size in cells", lambda looked: together(looked.posterior.runs),

@@ -34,9 +34,10 @@ def sharpness(fit: Posterior) -> pd.DataFrame:
         When the fit is not of runs.
     """
     _ = fit.runs  # refuses fits of other tables
-    posterior = fit.draws
-    rows = {f"cost_{name}": posterior[f"sharpness_{name}"].values * np.log(2) ** 2 for name in QUANTITIES} | {
-        f"exponent_{name}_{covariate}": posterior[f"sharpness_{short}_exponent_{covariate}"].values
+    p = {parameter.name: fit.draws[parameter.name].values for parameter in fit.surface.parameter_list}
+    p |= fit.surface.settled(p)
+    rows = {f"cost_{name}": p[f"sharpness_{name}"] * np.log(2) ** 2 for name in QUANTITIES} | {
+        f"exponent_{name}_{covariate}": p[f"sharpness_{short}_exponent_{covariate}"]
         for name, short in QUANTITIES.items()
         for covariate in fit.law.covariates
     }

@@ -143,7 +143,7 @@ def informed(posterior: Posterior) -> set[str]:
     """
     law = posterior.law
     names = [p.name for p in law.own_parameters]
-    given = posterior.likelihood.prices_settings and most_batch_sizes(posterior.runs) == 1
+    given = posterior.likelihood.prices_settings and posterior.surface.given(posterior.runs)
     if not given or "batch_size" not in law.predicts:
         return set(names)
 

@@ -30,7 +30,7 @@ def task_parameters(posterior: Posterior, tasks: Sequence[Any], *stream: str | i
     new = sorted({str(task) for task in tasks if task not in known})
     where = [known.index(task) if task in known else len(known) + new.index(str(task)) for task in tasks]
     rng = posterior.rng("new task", *stream)
-    p = {}
+    p: Arrays = {}
     for parameter in posterior.likelihood.parameter_list:
         name = parameter.name
         value = draws[name].values[..., None]
@@ -43,7 +43,7 @@ def task_parameters(posterior: Posterior, tasks: Sequence[Any], *stream: str | i
                 unseen = unseen * np.exp(offset) if parameter.positive else unseen + offset
             value = np.concatenate([own, unseen], axis=-1)[..., where]
         p[name] = value
-    return p
+    return p | posterior.likelihood.settled(p)
 
 
 def level_deviations(posterior: Posterior, frame: pd.DataFrame, *stream: str | int) -> Arrays:
@@ -160,6 +160,9 @@ def new_rows(
         raise ValueError(f"rows to predict must give {', '.join(needs)}; missing {', '.join(absent)}.")
     p = task_parameters(posterior, frame["task"].tolist(), *stream)
     p |= likelihood.given_batch_sizes(posterior.table, frame)
+    if own := [site for name in posterior.law.by_threshold for site in _of_threshold(name)]:
+        drawn = {site: posterior.draws[site].values for site in own}
+        p |= likelihood.of_thresholds(p, drawn, posterior.table, frame, posterior.rng("new threshold", *stream))
     x = likelihood.centred(frame, posterior.pivot)
     batch = np.log(frame["batch_size"].to_numpy(float)) if "batch_size" in needs else np.zeros(len(frame))
     if deviations:
@@ -167,6 +170,11 @@ def new_rows(
         keys = list(map(tuple, frame[["task", *posterior.law.logged]].to_numpy()))
         p = likelihood.draw_cell(p, x, posterior.rng("new cell", *stream), pd.factorize(pd.Series(keys))[0])
     return p, x, batch
+
+
+def _of_threshold(name: str) -> tuple[str, str]:
+    """Sites of a parameter of which each threshold has its own: their scale, and what each is beside that of all."""
+    return f"{name}_threshold_sd", f"{name}_threshold"
 
 
 def values_at(posterior: Posterior, frame: pd.DataFrame, *, scatter: bool = True) -> dict[str, np.ndarray]:

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 import scipy.optimize
 from jax.flatten_util import ravel_pytree
-from threadpoolctl import threadpool_limits
 
+from hyperlaw.inference.mass import SHARED, groups_of
 from hyperlaw.inference.programs import Programs
 from hyperlaw.models.likelihoods.base import Design
 
@@ -18,8 +18,10 @@ WIDEST = 0.5  # standard deviation of the log of a scale
 
 def first_places(
     programs: Programs, design: Design, held: frozenset[str], chains: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """A place for each chain, shape (chain, dimension), drawn from a Laplace approximation, and its covariance.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A place for each chain, shape (chain, dimension), drawn from a Laplace approximation; its covariance; its groups.
+
+    Groups are those of `mass_matrix`; sites without a shape are what they share.
 
     Sites `held` scale deviations or scatter. They stay at their prior means while the mode is looked for: free, they
     would shrink towards zero with what they scale, a mode without mass. The width of each is that of its own curvature
@@ -30,16 +32,17 @@ def first_places(
     numpy.linalg.LinAlgError
         When the posterior is not finite at the mode.
     """
-    mode, covariance = _laplace(programs, design, held)
+    mode, covariance, groups = _laplace(programs, design, held)
     scatter = rng.standard_normal((chains, len(mode)))
-    return mode + scatter @ np.linalg.cholesky(covariance).T, covariance
+    return mode + scatter @ np.linalg.cholesky(covariance).T, covariance, groups
 
 
-def _laplace(programs: Programs, design: Design, held: frozenset[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Mode and covariance of the posterior, with some sites held."""
+def _laplace(programs: Programs, design: Design, held: frozenset[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mode, covariance and groups of the posterior, with some sites held."""
     point = np.array(programs.centre(design, {}))
     sites = programs.unravel(design)(point)
     fixed = np.asarray(ravel_pytree({n: np.full(np.shape(z), n in held) for n, z in sites.items()})[0], bool)
+    scalar = np.asarray(ravel_pytree({n: np.full(np.shape(z), np.ndim(z) == 0) for n, z in sites.items()})[0], bool)
     free = np.flatnonzero(~fixed)
     arrays, structure = jax.tree.flatten(design)  # once: to take a design apart costs more than a gradient
 
@@ -49,8 +52,7 @@ def _laplace(programs: Programs, design: Design, held: frozenset[str]) -> tuple[
         value, gradient = jax.device_get(programs.gradient(full, arrays, structure))
         return float(value), gradient[free]
 
-    with threadpool_limits(1):  # matrices this small only make the linear algebra's threads wait for each other
-        mode, root = _minimum(energy, point[free])
+    mode, root, hessian = _minimum(energy, point[free])
     point[free] = mode
     shifts = STEP * np.eye(len(point))[fixed]
     slopes = [[programs.gradient(point + way * d, arrays, structure)[1] for way in (1, -1)] for d in shifts]
@@ -58,11 +60,13 @@ def _laplace(programs: Programs, design: Design, held: frozenset[str]) -> tuple[
     covariance = np.zeros((len(point), len(point)))
     covariance[fixed, fixed] = 1 / np.maximum(curvature, 1 / WIDEST**2)
     covariance[np.ix_(free, free)] = root @ root.T
-    return point, covariance
+    groups = np.full(len(point), SHARED)
+    groups[free] = groups_of(hessian, scalar[free])
+    return point, covariance, groups
 
 
 def _minimum(energy: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Where an energy is lowest, and a root of its inverse curvature there.
+    """Where an energy is lowest, a root of its inverse curvature there, and that curvature.
 
     Between strides the axes are laid along the curvature: in their own units the parameters differ by a factor of a
     thousand, and a search would take thousands of steps.
@@ -85,4 +89,4 @@ def _minimum(energy: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np
         root = vectors / np.sqrt(np.maximum(values, 1.0))
         if found.nit < STRIDE:
             break
-    return place, root
+    return place, root, hessian

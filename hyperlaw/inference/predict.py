@@ -72,7 +72,7 @@ class Prediction(Shown):
         said = [f"This fit failed its checks: {few(self.failed)}. Do not rely on this."] if self.failed else []
         if far > 0:
             alone = ": so far out only the law speaks, and no row shows that it holds." if far > FAR else "."
-            said.append(f"The target lies {far:.1f} decades beyond the table{alone}")
+            said.append(f"The target lies {figures(far, 2)} decades beyond the table{alone}")
         return View(
             f"At {target} (90 %):",
             "\n".join(said),

@@ -40,7 +40,7 @@ class Programs:
 
     def __init__(self, likelihood: Likelihood, max_tree_depth: int) -> None:
         self._likelihood, self._max_tree_depth = likelihood, max_tree_depth
-        self._unravels: dict[Any, Callable] = {}
+        self._shapes: dict[Any, Sites] = {}
         self.centre = jax.jit(self._centre)
         self.gradient = jax.jit(jax.value_and_grad(self._energy), static_argnums=2)
         self.unconstrain = jax.jit(jax.vmap(self._centre, (None, 0)))
@@ -58,15 +58,22 @@ class Programs:
 
     def dimensions(self, design: Design) -> int:
         """Length of a place."""
-        return sum(site.size for site in jax.tree.leaves(jax.eval_shape(self._latent, design, {})))
+        return sum(site.size for site in self._zeros(design).values())
 
     def unravel(self, design: Design) -> Callable[[Any], Sites]:
         """From a place to its sites."""
+        return ravel_pytree(self._zeros(design))[1]
+
+    def _zeros(self, design: Design) -> Sites:
+        """Zeros for every site of a place.
+
+        Asked of the model once for tables of one shape: that runs it through NumPyro, whose handlers all threads share.
+        """
         shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(design))
-        if shapes not in self._unravels:
+        if shapes not in self._shapes:
             known = jax.eval_shape(self._latent, design, {})
-            self._unravels[shapes] = ravel_pytree({name: np.zeros(site.shape) for name, site in known.items()})[1]
-        return self._unravels[shapes]
+            self._shapes[shapes] = {name: np.zeros(site.shape) for name, site in known.items()}
+        return self._shapes[shapes]
 
     def _shifted(self, design: Design, z: Sites, sign: int) -> Sites:
         """Into the sampler's coordinates (sign 1) or back (-1)."""

@@ -3,9 +3,9 @@
 Parameters differ in scale by a factor of a thousand (losses in millinats beside exponents), which makes the usual
 warm-up from a unit mass matrix most of the cost. Here the mass matrix is learned in two steps instead: a Laplace
 approximation (`hyperlaw.inference.mode`), then the covariance of a first, discarded stretch of all chains together,
-drawn towards the approximation. After each step only the step size is adapted. A matrix straightens no curved ridge:
-a likelihood may say which sites to shift by functions of others (`Likelihood.shifts`), and the sampler moves in the
-shifted coordinates. A shift keeps volumes, so the posterior is the same.
+drawn towards the approximation (`hyperlaw.inference.mass`). After each step only the step size is adapted. A matrix
+straightens no curved ridge: a likelihood may say which sites to shift by functions of others (`Likelihood.shifts`),
+and the sampler moves in the shifted coordinates. A shift keeps volumes, so the posterior is the same.
 
 On CPU a batch of chains under `vmap` takes as long as the chains one after the other (every chain waits
 for the longest tree), so chains run beside each other in threads; XLA releases Python's lock.
@@ -23,6 +23,7 @@ import numpy as np
 from numpyro.infer.util import ParamInfo
 
 from hyperlaw.inference.enough import enough
+from hyperlaw.inference.mass import SHARED, mass_matrix, one_thread
 from hyperlaw.inference.mode import first_places
 from hyperlaw.inference.programs import CHUNK, Programs, programs_of
 from hyperlaw.models.likelihoods.base import Arrays, Design, Draws, Likelihood
@@ -99,13 +100,18 @@ def sample(
     run = _Stretch(programs, design, follow)
 
     if earlier is None:
-        places, mass = first_places(programs, design, likelihood.scale_sites, chains, generator(seed, law, "start"))
-        states = run.begin(jax_key(seed, law, "warm-up"), places, mass, half)
+        rng = generator(seed, law, "start")
+        with one_thread():
+            places, first, groups = first_places(programs, design, likelihood.scale_sites, chains, rng)
+        states = run.begin(jax_key(seed, law, "warm-up"), places, first, half)
         _, z, _ = run.forth(states, half, min(CARELESS, cares[0]))
-        mass, places = _shrunk(z[:, half // 3 :].reshape(-1, z.shape[2]), mass), z[:, -1]
+        with one_thread():
+            mass, places = mass_matrix(z[:, half // 3 :], first, groups), z[:, -1]
     else:
         z = np.asarray(programs.unconstrain(design, earlier))
-        mass, places = np.cov(z, rowvar=False), z[:: len(z) // chains][:chains]
+        with one_thread():
+            mass = first = np.cov(z, rowvar=False)
+        places, groups = z[:: len(z) // chains][:chains], np.full(len(mass), SHARED)
     for i, care in enumerate(cares):
         states = run.begin(jax_key(seed, law, "chains", *map(str, cares[1 : i + 1])), places, mass, half)
         states, _, _ = run.forth(states, half, care)
@@ -115,12 +121,15 @@ def sample(
             states, z, stats = run.forth(states, length, care)
             parts.append((*programs.constrain(z, design), stats))
             sites, beyond, stats = jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1), *parts)
-            # Draws of steps that were too large are all given up: those that did not diverge are no fair sample.
+            # Draws of steps that were too large are all given up: those that did not diverge are no fair sample, though
+            # good enough to say how wide the posterior is.
             again = stats["diverging"].any() and i + 1 < len(cares)
             if draws is not None or again or enough(sites | beyond):
                 break
         if not again:
             break
+        with one_thread():
+            mass, places = mass_matrix(z, first, groups), z[:, -1]
     report(1.0, follow.divergences)
     return sites, stats | {"target_accept": np.full(stats["diverging"].shape, care)}
 
@@ -130,15 +139,6 @@ def _lengths(draws: int | None) -> Iterator[int]:
     if draws is not None:
         return iter([draws])
     return (later - sooner for sooner, later in pairwise((0, *ASKED)))
-
-
-def _shrunk(places: np.ndarray, towards: np.ndarray) -> np.ndarray:
-    """Covariance of places, drawn towards another as if that had been seen in as many places as it has dimensions.
-
-    With many tasks a warm-up has fewer draws than dimensions, and their own covariance is singular.
-    """
-    count, dimensions = places.shape
-    return (count * np.cov(places, rowvar=False) + dimensions * towards) / (count + dimensions)
 
 
 class _Stretch:
@@ -151,10 +151,13 @@ class _Stretch:
         """A state for each chain, with one mass matrix, whose first iterations find the step size."""
         keys = jax.random.split(key, len(places))
         slopes = [self._programs.gradient(place, *jax.tree.flatten(self._design)) for place in places]
-        return [
-            self._programs.begin(key, ParamInfo(place, *slope), mass, warmup)
-            for key, place, slope in zip(keys, places, slopes, strict=True)
-        ]
+        with one_thread():  # NUTS factors the mass matrix
+            return jax.block_until_ready(
+                [
+                    self._programs.begin(key, ParamInfo(place, *slope), mass, warmup)
+                    for key, place, slope in zip(keys, places, slopes, strict=True)
+                ]
+            )
 
     def forth(self, states: list[Any], iterations: int, target_accept: float) -> tuple[list[Any], np.ndarray, Arrays]:
         """States after some iterations; places and statistics on the way, each of shape (chain, iteration, ...)."""

@@ -67,8 +67,8 @@ def load(path: str | PathLike[str], laws: Sequence[type[Law]] = ()) -> Posterior
     if name not in known:
         raise ValueError(
             f"{path_line(path)} holds a fit of {quote(name)}, which is not among the laws known here: "
-            f"{some_of(known)}. If it is a law of your own, define it first and pass laws=[{one_line(name)}], or "
-            "register it with @hl.laws.register."
+            f"{', '.join(map(one_line, known))}. If it is a law of your own, define it first and pass "
+            f"laws=[{one_line(name)}], or register it with @hl.laws.register."
         )
     if "columns" not in attrs:
         raise ValueError(

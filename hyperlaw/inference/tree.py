@@ -13,7 +13,7 @@ from pandas.api.types import is_numeric_dtype
 
 from hyperlaw.data.table import TABLES, Table
 from hyperlaw.inference.derived import PRIOR_DRAWS, Derived, densities, of_rows, prior_groups
-from hyperlaw.models.likelihoods.base import Arrays, Design, Draws, Likelihood, row_labels
+from hyperlaw.models.likelihoods.base import Arrays, Design, Draws, Likelihood
 
 # A column of the table by one of these names would hide a dimension.
 LABELLED = ("task", "cell", "run")
@@ -132,4 +132,4 @@ def _labels(likelihood: Likelihood, table: Table, design: Design) -> dict[str, A
         likelihood.row: table.labels,
         "cell": likelihood.cell_labels(table, design),
         "task": list(table.tasks),
-    } | {f"{name}_level": row_labels(rows, [name]) for name, rows in likelihood.levels(table).items()}
+    } | likelihood.level_labels(table)

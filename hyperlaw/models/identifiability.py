@@ -47,6 +47,12 @@ def identified(law: Law, table: Table) -> None:
             "single batch size: nothing of the curve is known. Add rows at batch sizes a factor of "
             f"{LEAST_RATIO['batch_size']:g} or more apart."
         )
+    if law.says_loss and "batch_size" in still:
+        raise ValueError(
+            f"{law.name} tells the best batch size from losses at several, but every task of this table has a single "
+            f"one. Add runs at batch sizes a factor of {LEAST_RATIO['batch_size']:g} or more apart, or fit StepLaw, "
+            "which is then a law of the learning rate at that batch size."
+        )
     if law.needs_batch_size and not law.logged:
         _one_curve_a_task(law, table)
     if law.logged and set(law.logged) <= set(still):
@@ -173,8 +179,9 @@ def _spans(law: Law, table: Table) -> list[Contrast]:
 
 def _together(law: Law, table: Table) -> list[Contrast]:
     """Whether two covariates move together."""
-    rows, found = table.frame.drop_duplicates(list(law.logged) or None), []
-    for a, b in combinations([name for name in law.logged if rows[name].nunique() > 1], 2):
+    names = [*law.logged, *(["batch_size"] if law.says_loss else [])]
+    rows, found = table.frame.drop_duplicates(names or None), []
+    for a, b in combinations([name for name in names if rows[name].nunique() > 1], 2):
         value = abs(float(np.corrcoef(np.log(rows[[a, b]].to_numpy(float)).T)[0, 1]))
         advice = f"{a} and {b} move together: their exponents are known only along that line. Add rows that part them."
         found.append(Contrast(f"correlation of {a} and {b}", value, -np.inf, COLLINEAR, advice))
@@ -201,7 +208,7 @@ def _ratios(law: Law, table: Table) -> dict[str, float]:
     """Largest over smallest value of each covariate; of the batch size, within the task where they differ most."""
     frame = table.frame
     ratios = {name: float(frame[name].max() / frame[name].min()) for name in law.logged}
-    if law.needs_batch_size:
+    if law.needs_batch_size or law.says_loss:
         by_task = frame.groupby("task")["batch_size"]
         ratios["batch_size"] = float((by_task.max() / by_task.min()).max())
     return ratios

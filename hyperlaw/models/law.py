@@ -61,6 +61,11 @@ class Law(Shown, ABC):
         Whether it is a curve over a batch size that must be given.
     has_critical_batch
         Whether it has `log_critical_batch`.
+    by_threshold
+        Positive parameters of which every threshold of `Crossings` has a value of its own, drawn around that of all.
+    says_loss
+        Whether it says the loss at every batch size (`OptimumLaw.settled`), so that cells with one batch size each tell
+        of the best one.
     own_parameters
         Its parameters.
     further_parameters
@@ -86,6 +91,8 @@ class Law(Shown, ABC):
     alternatives: ClassVar[tuple[tuple[str, ...], ...]] = ()
     needs_batch_size: ClassVar[bool] = False
     has_critical_batch: ClassVar[bool] = False
+    by_threshold: ClassVar[tuple[str, ...]] = ()
+    says_loss: ClassVar[bool] = False
     own_parameters: ClassVar[tuple[Parameter, ...]]
     further_parameters: ClassVar[tuple[Parameter, ...]] = ()
 
@@ -230,6 +237,14 @@ class OptimumLaw(Law):
 
     tables: ClassVar[tuple[str, ...]] = ("runs", "optima")
     predicts: ClassVar[tuple[str, ...]] = ("learning_rate", "batch_size")
+
+    def settled(self, p: Values) -> dict[str, Numbers]:
+        """Parameters of the loss surface that the law settles, by name: they then have no prior.
+
+        From its own parameters and the others of `hyperlaw.models.likelihoods.surface`. Most laws settle none; one that
+        `says_loss` settles how the loss rises around the best batch size.
+        """
+        return {}
 
     def log_batch_size(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the best batch size; arguments as `log_value`."""

@@ -50,6 +50,8 @@ def report_frontier(
         "law": law_section(frontier.fits, frontier.task),
         "provenance": provenance_table(frontier.fits),
         "priors": [prior_table(name, fit) for name, fit in frontier.fits.items()],
+        "prices": frontier.price_sentence,
+        "source": frontier.source,
         "command": command,
         "figures": {name: figure.to_json() for name, figure in figures.items()},
     }

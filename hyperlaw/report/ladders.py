@@ -14,7 +14,7 @@ from hyperlaw.decision.mixture import Part, mix, part
 from hyperlaw.decision.pricing import Pricing
 from hyperlaw.inference.cells import FARTHEST
 from hyperlaw.inference.predict import span
-from hyperlaw.models.likelihoods.surface import GIVEN, best_learning_rate, cell_shape
+from hyperlaw.models.likelihoods.surface import BELOW, GIVEN, best_learning_rate, cell_shape
 from hyperlaw.progress import track
 from hyperlaw.report.what_if import OPTIMUM, Packed, Place, WhatIf
 
@@ -23,7 +23,7 @@ RUNGS = {1: (12, 6), 2: (4, 2)}
 BATCHES, RATES = 20, 121
 # Base64 of all draws together, so that the page holds less than 3 MB of them.
 LARGEST = 2_900_000
-PER_DRAW = ("skew_learning_rate", "skew_batch_size", "divergence_threshold", "divergence_width")
+PER_DRAW = ("skew_learning_rate", "skew_batch_size", BELOW, "divergence_threshold", "divergence_width")
 SHARPNESS = ("sharpness_learning_rate", "sharpness_batch_size")
 
 
@@ -56,7 +56,9 @@ def what_if_of(choice: Decided) -> WhatIf | None:
         learning_rate=rates,
         batch_size=sizes,
         allowed=allowed,
-        per_draw={name: Packed.of(_joined(one.p[name] for one in cells[0])) for name in PER_DRAW},
+        per_draw={
+            name: Packed.of(_joined(one.p.get(name, np.zeros(len(one))) for one in cells[0])) for name in PER_DRAW
+        },
         at_target={name: Packed.of(values) for name, values in _at_targets(cells).items()},
         ridge=Packed.of(ridge),
         diverge_cost=choice.diverge_cost,

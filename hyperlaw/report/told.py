@@ -79,7 +79,7 @@ def extrapolation_table(far: pd.DataFrame) -> Printed:
     """How far the target lies beyond the runs."""
     rows = [
         [str(name), short(row["target"]), f"{short(row['lowest'])} to {short(row['highest'])}",
-         f"{row['decades']:.2f}" if row["decades"] > 0 else "within the runs"]
+         figures(row["decades"], 2) if row["decades"] > 0 else "within the runs"]
         for name, row in far.iterrows()
     ]  # fmt: skip
     return Printed("How far the target lies beyond the runs", ["", "target", "runs", "decades beyond"], rows)

@@ -4,7 +4,8 @@ A page cannot run a law. But in every draw a setting loses at a target
 
     k_eta g(ln eta - r(B), skew_eta) + k_B g(ln B - b, skew_B)
 
-(`hyperlaw.models.likelihoods.surface`), where r(B) is the best learning rate at a batch size. Here r is worked out by
+(`hyperlaw.models.likelihoods.surface`; g is of two sides where a law says both), where r(B) is the best learning rate
+at a batch size. Here r is worked out by
 the law at each batch size of a ladder, and the page needs k, skew, b and r alone, whatever the law. `what_if.js` is
 `answer` in JavaScript; `hyperlaw.report.ladders` makes the draws.
 """
@@ -14,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.intervals import interval_table
-from hyperlaw.models.likelihoods.surface import bowl
+from hyperlaw.models.likelihoods.surface import BELOW, bowl, two_sided
 from hyperlaw.risk import CVaR, Mean, Quantile, Risk
 
 STEPS = 2**16 - 1
@@ -69,7 +71,8 @@ class WhatIf:
         Which settings are candidates at each target, shape (target, batch size, learning rate). Targets are all rungs
         of the first ladder with all of the second, which runs faster.
     per_draw
-        `skew_learning_rate, skew_batch_size, divergence_threshold, divergence_width`, shape (draw,).
+        `skew_learning_rate, skew_batch_size, skew_small_batch, divergence_threshold, divergence_width`, shape (draw,);
+        `skew_small_batch` is 0 in draws of a law that says nothing of it.
     at_target
         Of the optimum `learning_rate, batch_size` (natural logs) and `loss`; natural logs of `sharpness_learning_rate`
         and `sharpness_batch_size`; shape (target, draw).
@@ -182,13 +185,19 @@ def _regret(what: WhatIf, target: int, batches: np.ndarray, rates: np.ndarray) -
     u = np.log(what.learning_rate[rates]) - what.ridge[target, batches].T
     v = np.log(what.batch_size[batches]) - at["batch_size"]
     with jax.enable_x64(True):
+        shapes = bowl(u, own["skew_learning_rate"]), _over_batches(v, own["skew_batch_size"], own[BELOW])
         excess = sum(
-            np.exp(at[f"sharpness_{name}"]) * np.asarray(bowl(distance, own[f"skew_{name}"]))
-            for name, distance in zip(HYPERPARAMETERS, (u, v), strict=True)
+            np.exp(at[f"sharpness_{name}"]) * np.asarray(shape)
+            for name, shape in zip(HYPERPARAMETERS, shapes, strict=True)
         )
     diverge = expit((u - own["divergence_threshold"]) / own["divergence_width"])
     cost = what.diverge_cost
     return (excess if cost is None else excess + diverge * (cost - excess)), diverge
+
+
+def _over_batches(v: np.ndarray, above: np.ndarray, below: np.ndarray) -> jax.Array:
+    """The bowl over batch sizes: of two sides in the draws of a law that says both."""
+    return jnp.where(below > 0, two_sided(v, above, jnp.where(below > 0, below, 1.0)), bowl(v, above))
 
 
 def _text(values: np.ndarray) -> str:

@@ -12,9 +12,9 @@ from hyperlaw.data.runs import Runs
 from hyperlaw.display import ends
 from hyperlaw.quote import quote
 
-_OVER_SCALES = ("StepLaw", "ComputeLaw", "TimeTransfer")
+_OVER_SCALES = ("StepLaw", "ComputeLaw", "TimeTransfer", "TimeTransferTied", "ThreeTerm")
 _OVER_BATCHES = ("BrokenPower", "NoiseScale", "SquareRoot", "Surge", "SurgeExact")
-_OF_STEPS = ("StepsExamples", "CriticalBatchLoss")
+_OF_STEPS = ("StepsExamples", "StepsSmallBatch", "CriticalBatchLoss")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from hyperlaw.models.laws.critical_batch import CriticalBatchLoss as CriticalBat
 from hyperlaw.models.laws.critical_batch import CriticalBatchParams as CriticalBatchParams
 from hyperlaw.models.laws.data_efficiency import DataEfficiency as DataEfficiency
 from hyperlaw.models.laws.data_efficiency import DataEfficiencyBySize as DataEfficiencyBySize
+from hyperlaw.models.laws.data_efficiency import DataEfficiencyByThreshold as DataEfficiencyByThreshold
 from hyperlaw.models.laws.loss_improvement import LossImprovement as LossImprovement
 from hyperlaw.models.laws.noise_growth import NoiseGrowth as NoiseGrowth
 from hyperlaw.models.laws.noise_scale import NoiseScale as NoiseScale
@@ -20,9 +21,12 @@ from hyperlaw.models.laws.optimal_utd import OptimalUTD as OptimalUTD
 from hyperlaw.models.laws.square_root import SquareRoot as SquareRoot
 from hyperlaw.models.laws.step_law import StepLaw as StepLaw
 from hyperlaw.models.laws.steps_examples import StepsExamples as StepsExamples
+from hyperlaw.models.laws.steps_small_batch import StepsSmallBatch as StepsSmallBatch
 from hyperlaw.models.laws.surge import Surge as Surge
 from hyperlaw.models.laws.surge_exact import SurgeExact as SurgeExact
+from hyperlaw.models.laws.three_term import ThreeTerm as ThreeTerm
 from hyperlaw.models.laws.time_transfer import TimeTransfer as TimeTransfer
+from hyperlaw.models.laws.time_transfer import TimeTransferTied as TimeTransferTied
 from hyperlaw.models.laws.utd_hyperparameters import UTDHyperparameters as UTDHyperparameters
 from hyperlaw.models.laws.utd_hyperparameters import UTDHyperparametersBySize as UTDHyperparametersBySize
 

@@ -3,8 +3,9 @@
     D_J(sigma) = D_min,J + (beta_J / sigma)^alpha                     (Rybkin et al. 2025, arXiv 2502.04327)
     D_J(sigma, N) = D_min,J + (a_J / sigma)^alpha + (b_J / N)^beta    (Fu et al. 2025, arXiv 2508.14881)
 
-alpha is shared over performances. Both are written from their value at the pivot (sigma_0, N_0), which the data know
-well, and the share w of it that no update can save:
+alpha is shared over performances. In `DataEfficiencyByThreshold` each has its own, as in the paper, but drawn from a
+population: alpha_J = alpha exp(deviation_J). All are written from their value at the pivot (sigma_0, N_0), which the
+data know well, and the share w of it that no update can save:
 
     D_J(sigma, N) = D_J ( w_J + (1 - w_J) (m (sigma/sigma_0)^-alpha + (1 - m) (N/N_0)^-beta) ),   D_min,J = w_J D_J
 
@@ -12,7 +13,7 @@ so that D_min lies below the law everywhere. With the performance J scaled to j 
 
     ln D_J = ln D_0 + slope (exp(bend j) - 1) / bend,   logit w_J = w_0 + w_1 j
 
-so that more performance always takes more data.
+so that more performance always takes more data. `hl.efficiency` has alpha_J, beta_J and D_min,J of a fit.
 """
 
 from math import log
@@ -93,6 +94,10 @@ class DataEfficiency(ValueLaw):
         """Log of the share that the exponents act on: the data pin their product, the slope at the pivot."""
         return {"exponent_utd": jax.nn.log_sigmoid(-p["logit_least_share"])}
 
+    def log_saved(self, p: Values, x: Values) -> jax.Array:
+        """Natural log of (beta_J / sigma)^alpha at the pivot's ratio: the data that updates can still save there."""
+        return self._log_at_pivot(p, x) + jax.nn.log_sigmoid(-self._logit_least(p, x))
+
     def _log_at_pivot(self, p: Values, x: Values) -> jax.Array:
         bend = p["data_bend"] * x["threshold"]
         even = jnp.abs(bend) < 1e-4
@@ -104,6 +109,13 @@ class DataEfficiency(ValueLaw):
 
     def _log_saved(self, p: Values, x: Values) -> jax.Array:
         return -p["exponent_utd"] * x["utd"]
+
+
+@register
+class DataEfficiencyByThreshold(DataEfficiency):
+    """The same with an exponent of its own for each threshold (arXiv 2502.04327)."""
+
+    by_threshold = ("exponent_utd",)
 
 
 @register
@@ -128,6 +140,10 @@ class DataEfficiencyBySize(DataEfficiency):
             "m = 1 / (1 + 1 / exp({logit_update_share}))",
             "saved = m · ({utd} / sigma)^{exponent_utd} + (1 - m) · ({params} / N)^{exponent_params}",
         )
+
+    def log_saved(self, p: Values, x: Values) -> jax.Array:
+        """Natural log of (a_J / sigma)^alpha at the pivot's ratio."""
+        return super().log_saved(p, x) + jax.nn.log_sigmoid(p["logit_update_share"])
 
     def shifts(self, p: Values) -> dict[str, jax.Array]:
         """The same, of what updates and of what parameters can save."""

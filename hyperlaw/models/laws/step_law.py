@@ -10,6 +10,8 @@ B* = 0.58 D^0.571. The ridge has slope l in ln B far
 below the best batch size and slope h far above it.
 """
 
+from typing import ClassVar
+
 import jax
 import numpyro.distributions as dist
 
@@ -40,8 +42,8 @@ class StepLaw(OptimumLaw):
     """Best learning rate and batch size as power laws of parameters and data (arXiv 2503.04715)."""
 
     covariates = ("params", "data")
-    alternatives = (("width", "data"), ("params",), ("width",), ("data",))
-    own_parameters = (
+    alternatives: ClassVar[tuple[tuple[str, ...], ...]] = (("width", "data"), ("params",), ("width",), ("data",))
+    own_parameters: ClassVar[tuple[Parameter, ...]] = (
         BATCH_SIZE,
         Parameter(
             "exponent_params", "exponent of the best batch size with parameters", "", dist.Normal(0, 0.15),
@@ -62,7 +64,7 @@ class StepLaw(OptimumLaw):
         SMALL_BATCH,
         LARGE_BATCH,
     )  # fmt: skip
-    further_parameters = (
+    further_parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             "exponent_width", "exponent of the best batch size with width", "", dist.Normal(0, 0.3),
             "twice that with parameters, which grow as its square", group_sd=0.2, informed_by=("width",),

@@ -1,4 +1,4 @@
-"""`TimeTransfer`: the surge curve of learning rate over batch size, carried over the token horizon T.
+"""`TimeTransfer`, `TimeTransferTied`: the surge curve of learning rate over batch size, over the token horizon T.
 
     eta*(T, B) = eta_crit(T) / cosh(1/2 ln(B / B_crit(T)))
     B_crit(T)  = B_crit (T/T_0)^kappa,   eta_crit(T) = eta_crit (T/T_0)^rho,   B*(T) = B_0 (T/T_0)^b
@@ -6,7 +6,10 @@
 Filatov et al. 2024 (arXiv 2410.05838) for the transfer over T; Li et al. 2024 (arXiv 2405.14578, eq. 2)
 for the curve over B. For B far below, at and far above B_crit the best learning rate goes as
 sqrt(B) T^(rho - kappa/2), T^rho and T^(rho + kappa/2) / sqrt(B): three regimes of one curve.
+`TimeTransferTied` is its rival with kappa = b: then B* is the same share of B_crit at every horizon.
 """
+
+from typing import ClassVar
 
 import jax
 import numpyro.distributions as dist
@@ -26,7 +29,8 @@ class TimeTransfer(OptimumLaw):
     covariates = ("params", "data")
     alternatives = (("width", "data"), ("data",))
     has_critical_batch = True
-    own_parameters = (
+    critical_exponent = "critical_exponent_data"  # of the critical batch size with data
+    own_parameters: ClassVar[tuple[Parameter, ...]] = (
         BATCH_SIZE,
         EXPONENT_DATA,
         Parameter(
@@ -66,7 +70,7 @@ class TimeTransfer(OptimumLaw):
         return (
             "B_0 = {log_batch_size:exp}",
             "B* = B_0" + power("data", "exponent_data"),
-            "B_crit = B_0 · {log_critical_ratio:exp}" + power("data", "critical_exponent_data"),
+            "B_crit = B_0 · {log_critical_ratio:exp}" + power("data", self.critical_exponent),
             "eta* = {log_peak_rate:exp}" + peak + " · 2 / ((B / B_crit)^0.5 + (B_crit / B)^0.5)",
         )
 
@@ -76,7 +80,7 @@ class TimeTransfer(OptimumLaw):
 
     def log_critical_batch(self, p: Values, x: Values) -> jax.Array:
         """Natural log of the critical batch size."""
-        return p["log_batch_size"] + p["log_critical_ratio"] + p["critical_exponent_data"] * x["data"]
+        return p["log_batch_size"] + p["log_critical_ratio"] + p[self.critical_exponent] * x["data"]
 
     def log_learning_rate(self, p: Values, x: Values, log_batch_size: Numbers) -> jax.Array:
         """Natural log of the best learning rate at a given batch size."""
@@ -85,3 +89,11 @@ class TimeTransfer(OptimumLaw):
             if name != "data":
                 peak = peak + p[f"rate_exponent_{name}"] * x[name]
         return peak - log_cosh(0.5 * (log_batch_size - self.log_critical_batch(p, x)))
+
+
+@register
+class TimeTransferTied(TimeTransfer):
+    """Time transfer whose best batch size is the same share of the critical one at every horizon (arXiv 2410.05838)."""
+
+    critical_exponent = EXPONENT_DATA.name
+    own_parameters = tuple(p for p in TimeTransfer.own_parameters if p.name != TimeTransfer.critical_exponent)

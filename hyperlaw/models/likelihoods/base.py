@@ -162,6 +162,10 @@ class Likelihood[T: Table, D: Design](ABC):
         """The levels of a table whose cells share a deviation, by covariate: columns `task` and its value."""
         return levels(self.levelled, table.frame)
 
+    def level_labels(self, table: Table) -> dict[str, list[str]]:
+        """A label for each level, by name of their dimension."""
+        return {f"{name}_level": row_labels(rows, [name]) for name, rows in self.levels(table).items()}
+
     @property
     @abstractmethod
     def shares(self) -> tuple[str, ...]:
@@ -232,6 +236,10 @@ class Likelihood[T: Table, D: Design](ABC):
             self.parameter_list, design.priors, separate=self.separate, task=design.task, tasks=len(design.tasks)
         )
 
+    def settled(self, p: Values) -> dict[str, Numbers]:
+        """Parameters of the scatter that the law settles, by name, from the others: none here."""
+        return {}
+
     def placed_priors(self, places: Mapping[str, float]) -> Placed:
         """Prior of every parameter as a distribution; see `hyperlaw.models.prior.resolve`."""
         return Placed({p.name: resolve(p.prior, places) for p in self.parameter_list})
@@ -288,6 +296,24 @@ class Likelihood[T: Table, D: Design](ABC):
 
     def given_batch_sizes(self, table: T, rows: pd.DataFrame) -> Arrays:
         """Parameters of rows that hold a batch size which the table gives instead of trying several: none here."""
+        return {}
+
+    def of_thresholds(self, p: Draws, own: Draws, table: T, rows: pd.DataFrame, rng: np.random.Generator) -> Draws:
+        """Parameters of which each threshold has its own, of rows that were not fitted: none here.
+
+        Parameters
+        ----------
+        p
+            Draws of the parameters, shape (chain, draw, row), or 1 in place of row.
+        own
+            Draws of the sites of `sample_parameters` that a threshold or their scale has.
+        table
+            What was fitted.
+        rows
+            What is asked.
+        rng
+            Draws those of thresholds that were not fitted.
+        """
         return {}
 
     @abstractmethod

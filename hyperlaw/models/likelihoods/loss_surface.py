@@ -207,7 +207,7 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
                 p[f"deviation_{name}"] = numpyro.deterministic(f"deviation_{name}", own)
         p["cell_optimal_loss"] = sample_cells(p, "optimal_loss", *cells, trend=optimal_loss_trend(p, x))
 
-        law = {parameter.name: p[parameter.name] for parameter in self.law.parameter_list}
+        law = {name: p[name] for name in (*(q.name for q in self.law.parameter_list), *self.settled(p))}
         law, x_run, shape = _of_runs((law, x, cell_shape(self.law, p, x)), design.cell)
         run = run_loss(self.law, {**p, **law}, x_run, design.learning_rate, design.batch_size, cell=shape)
         lost, seen = jnp.asarray(design.diverged, bool), jnp.asarray(design.observed, bool)
@@ -219,12 +219,22 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
                     readings = RunReadings(run.location, run.scale, design.edge, design.before, p["luck_kept"])
                 numpyro.sample("loss", readings, obs=design.loss)
 
+    def sample_parameters(self, design: SurfaceDesign) -> dict[str, jax.Array]:
+        """Values of all parameters inside the model, those that the law settles too."""
+        p = super().sample_parameters(design)
+        return p | self.settled(p)
+
+    def settled(self, p: Values) -> dict[str, Numbers]:
+        """Parameters of the surface that the law settles: see `hyperlaw.models.law.OptimumLaw.settled`."""
+        return self.law.settled(p)
+
     def shifts(self, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
         """Log of the trend's mean slope over the range of the observed cells, over that at the pivot, by slope.
 
         The losses pin the mean; the slope at the pivot only together with exponent and bend, along a curved ridge where
         a covariate has few values. So the sampler moves in the mean.
         """
+        p = {**p, **self.settled(p)}
         seen = jnp.zeros(len(design.task)).at[design.cell].max(design.observed) > 0
         shifts: dict[str, jax.Array] = {}
         for name, x in design.covariates.items():
@@ -296,8 +306,11 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         return (*self.law.covariates, *(["batch_size"] if several else []))
 
     def given(self, table: Runs) -> bool:
-        """Whether no cell tried several batch sizes: then nothing says which is best, and it is taken as given."""
-        return bool((table.frame.groupby("cell")["batch_size"].nunique() == 1).all())
+        """Whether no cell tried several batch sizes: then nothing says which is best, and it is taken as given.
+
+        Not so under a law that says the loss: it compares cells of several batch sizes.
+        """
+        return not self.law.says_loss and bool((table.frame.groupby("cell")["batch_size"].nunique() == 1).all())
 
     def given_batch_sizes(self, table: Runs, rows: pd.DataFrame) -> Arrays:
         """Natural log of each row's batch size where it is given; the table's where it has one alone."""

@@ -44,6 +44,7 @@ from hyperlaw.models.parameter import Parameter
 from hyperlaw.quote import quote
 
 # A value that is not measured: no error, and no end of what could be read.
+NONE = np.zeros(0, int)
 FREE = {"error": 0.0, "low": 0.0, "high": np.inf}
 
 
@@ -66,6 +67,8 @@ class ValuesDesign(NamedTuple):
         By levelled covariate: position of each row's level; and 0, 1, ... one entry a level.
     log_batch_size
         Natural log of the batch size where it is given, else 0.
+    threshold, thresholds
+        Of `Crossings`, position of each row's threshold among all; and 0, 1, ... one entry a threshold. Else empty.
     """
 
     value: Arrays
@@ -85,6 +88,8 @@ class ValuesDesign(NamedTuple):
     pivot: Arrays
     present: np.ndarray
     observed: np.ndarray
+    threshold: np.ndarray = NONE
+    thresholds: np.ndarray = NONE
 
 
 class MeasuredValues(Likelihood[Table, ValuesDesign]):

@@ -25,6 +25,9 @@ describes: a loss further than a window above the lowest of its cell is read as 
 
 Where no cell tried several batch sizes, none is best: v is 0, and the law is one of the learning rate at the batch size
 that was used.
+
+A law that says the loss at every batch size settles some of these parameters by its own (`OptimumLaw.settled`), the
+bowl over batch sizes on either side of the best one (`two_sided`) among them.
 """
 
 from collections.abc import Sequence
@@ -52,6 +55,8 @@ from hyperlaw.models.prior import AtBestLoss, InLossSpread, PerBestLoss, Prior
 
 # Natural log of the batch size of a cell, where no cell tried several.
 GIVEN = "given_batch_size"
+# Where a law says it: how much faster the loss rises below B*, so that `skew_batch_size` is of the side above alone.
+BELOW = "skew_small_batch"
 _WIDE = "unit and location only; the losses say the rest"
 # What cells of one level share: unit and prior of its scale.
 SHARED: dict[str, tuple[str, Prior]] = {
@@ -70,7 +75,10 @@ LUCK = Parameter(
 
 
 def surface_parameters(law: OptimumLaw, levelled: Sequence[str], *, luck: bool) -> tuple[Parameter, ...]:
-    """Parameters of the loss surface around a law's optimum; of luck, where runs may be read at several horizons."""
+    """Parameters of the loss surface around a law's optimum, without those that the law settles.
+
+    Of luck, where runs may be read at several horizons.
+    """
     fixed = (
         Parameter("optimal_loss", "lowest loss at the pivot", "nats", AtBestLoss(3.0), _WIDE, group_sd=0.3),
         Parameter(
@@ -133,7 +141,9 @@ def surface_parameters(law: OptimumLaw, levelled: Sequence[str], *, luck: bool) 
     several = (coupling,) if len(law.covariates) > 1 else ()
     by_covariate = tuple(p for name in law.covariates for p in _covariate_parameters(name))
     drifts, shared = drift_parameters(law, HYPERPARAMETERS), level_parameters(levelled, SHARED)
-    return fixed + ((LUCK,) if luck else ()) + several + by_covariate + drifts + shared
+    every = fixed + ((LUCK,) if luck else ()) + several + by_covariate + drifts + shared
+    settled = law.settled(dict.fromkeys([p.name for p in (*law.own_parameters, *every)], 1.0))
+    return tuple(p for p in every if p.name not in settled)
 
 
 def _covariate_parameters(name: str) -> tuple[Parameter, ...]:
@@ -179,6 +189,11 @@ def bowl(u: Numbers, skew: Numbers) -> jax.Array:
     safe = jnp.where(small, 1.0, t)
     shape = jnp.where(small, 1 + t / 3 + t**2 / 12, 2 * (jnp.expm1(safe) - safe) / safe**2)
     return u**2 * shape
+
+
+def two_sided(v: Numbers, above: Numbers, below: Numbers) -> jax.Array:
+    """Bowl that rises as exp(above v) / above + exp(-below v) / below does: zero at 0, v^2 for small v."""
+    return (above * bowl(v, above) + below * bowl(v, -below)) / (above + below)
 
 
 def _fall(p: Values, name: str, x: Numbers) -> jax.Array:
@@ -333,7 +348,8 @@ def run_loss(
     u = log_learning_rate - best_learning_rate(law, p, x, log_batch_size, cell)
     v = 0.0 if GIVEN in p else log_batch_size - cell.best_batch_size  # where none was tried beside it
     excess = cell.sharpness_learning_rate * bowl(u, p["skew_learning_rate"])
-    excess += cell.sharpness_batch_size * bowl(v, p["skew_batch_size"])
+    over = two_sided(v, p["skew_batch_size"], p[BELOW]) if BELOW in p else bowl(v, p["skew_batch_size"])
+    excess += cell.sharpness_batch_size * over
     return RunLoss(
         excess=excess,
         location=cell.optimal_loss + excess,

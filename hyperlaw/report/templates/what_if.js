@@ -24,6 +24,9 @@ const whatIf = (() => {
     return u * u * shape;
   }
 
+  const overBatches = (v, above, below) =>
+    below > 0 ? (above * bowl(v, above) + below * bowl(v, -below)) / (above + below) : bowl(v, above);
+
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
   function quantile(values, q) {
@@ -58,7 +61,8 @@ const whatIf = (() => {
       if (batch !== before) {
         along = unpacked(ridge, target * batches.length + batch);
         const log = Math.log(batches[batch]);
-        for (let i = 0; i < draws; i++) ofBatch[i] = sharpBatch[i] * bowl(log - best[i], own.skew_batch_size[i]);
+        for (let i = 0; i < draws; i++)
+          ofBatch[i] = sharpBatch[i] * overBatches(log - best[i], own.skew_batch_size[i], own.skew_small_batch[i]);
         before = batch;
       }
       const log = Math.log(rates[rate]);
