@@ -306,10 +306,7 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         return (*self.law.covariates, *(["batch_size"] if several else []))
 
     def given(self, table: Runs) -> bool:
-        """Whether no cell tried several batch sizes: then nothing says which is best, and it is taken as given.
-
-        Not so under a law that says the loss: it compares cells of several batch sizes.
-        """
+        """Whether the batch size is taken as given: no cell tried several, and the law does not compare cells."""
         return not self.law.says_loss and bool((table.frame.groupby("cell")["batch_size"].nunique() == 1).all())
 
     def given_batch_sizes(self, table: Runs, rows: pd.DataFrame) -> Arrays:
