@@ -92,7 +92,7 @@ def of_table(rows: pd.DataFrame) -> dict[str, float]:
     model = hl.likelihood(LAW, runs)
     with jax.enable_x64(True):
         programs, design = programs_of(model.bare, 10), jax.device_put(model.design(runs))
-        arrays, structure = jax.tree.flatten(design)
+        arrays, structure = jax.tree.flatten(programs.as_sampled(design))
         place = programs.centre(design, {})
         call = lambda: jax.block_until_ready(programs.gradient(place, arrays, structure))  # noqa: E731
         call()  # compiles

@@ -16,7 +16,7 @@ import hyperlaw as hl
 from hyperlaw.data.table import Table
 from hyperlaw.decision.pareto_weights import pareto_weights
 from hyperlaw.inference.example import example
-from hyperlaw.inference.mode import _laplace
+from hyperlaw.inference.mode import laplace
 from hyperlaw.inference.programs import programs_of
 from hyperlaw.inference.simulate import simulate, simulated_table
 from hyperlaw.models.law import Law
@@ -50,10 +50,10 @@ def pareto_k(law: Law, table: Table, hold: bool, seed: int) -> tuple[int, float]
     programs = programs_of(model.bare, 10)
     with jax.enable_x64(True):
         design = jax.device_put(model.design(table))
-        arrays, structure = jax.tree.flatten(design)
+        arrays, structure = jax.tree.flatten(programs.as_sampled(design))
         try:
-            mode, covariance, _ = _laplace(programs, design, model.scale_sites if hold else frozenset())
-            root = np.linalg.cholesky(covariance)
+            start = laplace(programs, design, model.scale_sites if hold else frozenset())
+            mode, root = start.places, np.linalg.cholesky(start.covariance)
         except np.linalg.LinAlgError:
             return len(np.asarray(programs.centre(design, {}))), np.inf
         normal = np.random.default_rng(seed).standard_normal((DRAWS, len(mode)))

@@ -111,7 +111,7 @@ def gradients(sweeps: list[hl.Runs]) -> dict[int, float]:
     model = hl.likelihood(LAW, sweeps[0])
     compiled, found = programs.programs_of(model.bare, 10), {}
     with jax.enable_x64(True):
-        designs = [jax.tree.flatten(model.design(runs)) for runs in sweeps]
+        designs = [jax.tree.flatten(compiled.as_sampled(model.design(runs))) for runs in sweeps]
         structure = designs[0][1]
         place = compiled.centre(model.design(sweeps[0]), {})
 

@@ -136,5 +136,5 @@ def test_tables_of_nearly_equal_length_share_a_program(kind):
     for table in tables:
         for model in (hl.likelihood(law, table), hl.likelihood(law, table, priors={name: prior})):
             programs, design = programs or Programs(model.bare, 5), model.design(table)
-            programs.gradient(programs.centre(design, {}), *jax.tree.flatten(design))
+            programs.gradient(programs.centre(design, {}), *jax.tree.flatten(programs.as_sampled(design)))
             assert programs.centre._cache_size() == programs.gradient._cache_size() == 1

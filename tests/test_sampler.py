@@ -1,5 +1,4 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro
 import pytest
@@ -13,54 +12,92 @@ from hyperlaw.inference.mode import first_places
 from hyperlaw.inference.programs import Programs
 from hyperlaw.inference.sampler import Settings, sample
 from hyperlaw.inference.simulate import simulate
+from hyperlaw.inference.space import seen
 
 
 @pytest.fixture(scope="module")
-def shifted():
-    """The sampler's programs, their arrays, and the unshifted coordinates of a place in its own."""
+def moved():
+    """The sampler's programs, a space whose members are seen from hardly to well, and its plain sites at a place."""
     runs = hl.Runs.from_frame(grid(("adam", "sgd"), rates=3, batches=3))
     model = hl.likelihood(hl.laws.StepLaw(), runs)
-    arrays = model.design(runs)
-    programs = Programs(model, 5)
+    design, programs = model.design(runs), Programs(model, 5)
+    with jax.enable_x64(True):
+        centre = np.asarray(programs.centre(design, {}))
+        sds = {name: np.exp(site) for name, site in programs.unravel(design)(centre).items()}
+        shares = dict(zip(model.members, np.linspace(0.1, 1, len(model.members)), strict=True))
+        variances = {
+            name: np.full(site.shape, shares[name] * sds[model.members[name]] ** 2 if name in shares else 0.0)
+            for name, site in programs._zeros(design).items()
+        }
+        space = programs.seen(design, centre, jax.flatten_util.ravel_pytree(variances)[0])
 
     @jax.jit
     def plain(place):
-        sites, _ = programs._constrain(place, arrays)
+        sites, _ = programs._constrain(place, space)
         return unconstrain_fn(
-            model.model, (arrays,), {}, {name: sites[name] for name in programs.unravel(arrays)(place)}
+            model.model, (design,), {}, {name: sites[name] for name in programs.unravel(design)(place)}
         )
 
-    return model, arrays, programs, plain
+    return model, space, programs, plain
 
 
-def test_shifted_coordinates_keep_the_density(shifted):
-    model, arrays, programs, plain = shifted
+def around(programs, space):
+    """A place some way off the centre, where populations are narrower and wider than usual."""
+    centre = np.asarray(programs.centre(space.design, {}))
+    return centre + 0.3 * np.random.default_rng(0).standard_normal(centre.shape)
+
+
+def test_coordinates_keep_the_density_but_for_their_volume(moved):
+    model, space, programs, plain = moved
     with jax.enable_x64(True):
-        rng = np.random.default_rng(0)
-        centre = np.asarray(programs.centre(arrays, {}))
-        place = centre + 0.3 * rng.standard_normal(centre.shape)
-        unshifted, ours = plain(place), programs.unravel(arrays)(place)
-        moved = {name for name in ours if np.abs(unshifted[name] - ours[name]).max() > 1e-9}
-        assert moved == {f"optimal_loss_slope_{c}{of}" for c in model.law.covariates for of in ("", "_task")}
-        density = jax.jit(lambda z: potential_energy(model.model, (arrays,), {}, z))(unshifted)
-        ours = programs.gradient(place, *jax.tree.flatten(arrays))[0]
-        assert float(ours) == pytest.approx(float(density))
-
-
-def test_shifts_keep_volumes(shifted):
-    _, arrays, programs, plain = shifted
-    with jax.enable_x64(True):
-        place = jnp.asarray(programs.centre(arrays, {}))
+        place = around(programs, space)
+        sites, ours = plain(place), programs.unravel(space.design)(place)
+        other = {name for name in ours if np.abs(sites[name] - ours[name]).max() > 1e-9}
+        shifted = {f"optimal_loss_slope_{c}{of}" for c in model.law.covariates for of in ("", "_task")}
+        members = {name for name in ours if name.endswith("_task") or "_deviation_" in name} & model.members.keys()
+        assert other == shifted | members
+        density = jax.jit(lambda z: potential_energy(model.model, (space.design,), {}, z))(sites)
         flat = jax.jit(jax.jacfwd(lambda place: jax.flatten_util.ravel_pytree(plain(place))[0]))
-        assert np.linalg.det(flat(place)) == pytest.approx(1)
+        _, log_volume = np.linalg.slogdet(flat(place))
+        assert abs(log_volume) > 0.1
+        ours = programs.gradient(place, *jax.tree.flatten(space))[0]
+        assert float(ours) == pytest.approx(float(density) - log_volume)
 
 
-def test_earlier_draws_start_where_they_were(shifted):
-    _, arrays, programs, _ = shifted
+def test_shifts_keep_volumes(moved):
+    _, space, programs, _ = moved
     with jax.enable_x64(True):
-        place = np.asarray(programs.centre(arrays, {}))
-        draws = {name: value[0] for name, value in programs.constrain(place[None, None], arrays)[0].items()}
-        again = programs.unconstrain(arrays, draws)
+        as_sampled = programs.as_sampled(space.design)
+
+        @jax.jit
+        @jax.jacfwd
+        def flat(place):
+            return jax.flatten_util.ravel_pytree(programs._sites(place, as_sampled)[0])[0]
+
+        assert np.linalg.det(flat(around(programs, space))) == pytest.approx(1)
+
+
+def test_members_are_as_wide_at_every_standard_deviation_of_their_population():
+    """Two values around zero with errors of 0.2 and 5, of a population whose standard deviation is usually 1."""
+    usual, errors = 1.0, np.array([0.2, 5.0])
+    variance = lambda sd: 1 / (1 / errors**2 + 1 / sd**2)  # noqa: E731
+    space = seen(None, {"member": np.zeros(2), "sd": np.log(usual)}, {"member": variance(usual)}, {"member": "sd"})
+    np.testing.assert_allclose(space.own["member"], [25 / 26, 1 / 26])
+    widths = []
+    for sd in (0.9, 1.1):
+        stretch = np.exp(space.log_stretch({"sd": np.log(sd)}, {"member": "sd"})["member"])
+        widths.append(np.sqrt(variance(sd)) / stretch)
+    np.testing.assert_allclose(widths[0], widths[1], rtol=2e-3)
+    as_it_is = np.sqrt(variance(0.9) / variance(1.1))
+    assert as_it_is[1] < 0.9  # what data say little of is narrower where its population is
+
+
+def test_earlier_draws_start_where_they_were(moved):
+    _, space, programs, _ = moved
+    with jax.enable_x64(True):
+        place, as_sampled = around(programs, space), programs.as_sampled(space.design)
+        draws = {name: value[0] for name, value in programs.constrain(place[None, None], as_sampled)[0].items()}
+        again = programs.unconstrain(space.design, draws)
     np.testing.assert_allclose(again[0], place, atol=1e-9)
 
 
@@ -73,11 +110,11 @@ def test_chains_do_not_start_in_a_spike():
     model = hl.likelihood(hl.laws.StepLaw(), runs)
     with jax.enable_x64(True):
         design, programs = model.design(runs), Programs(model, 5)
-        places, mass, _ = first_places(programs, design, model.scale_sites, 4, np.random.default_rng(0))
-        noise = np.array([programs.unravel(design)(place)["noise"] for place in places])
+        start = first_places(programs, design, model.scale_sites, 4, np.random.default_rng(0))
+        noise = np.array([programs.unravel(design)(place)["noise"] for place in start.places])
         middle = design.priors["noise"]
     assert (np.abs(noise - middle.loc) < 4 * middle.scale).all()
-    assert np.sqrt(np.diag(mass)).max() <= 1 + 1e-9
+    assert np.sqrt(np.diag(start.covariance)).max() <= 1 + 1e-9
 
 
 def test_enough_is_what_the_checks_ask_for():
@@ -109,10 +146,10 @@ def test_what_the_law_says_at_four_times_the_largest_scales_is_sampled_as_well(k
     assert float(found["learning_rate beyond"]) == pytest.approx(rate, rel=1e-5)
 
 
-def test_a_posterior_of_too_many_dimensions_is_refused(shifted):
-    _, arrays, programs, _ = shifted
+def test_a_posterior_of_too_many_dimensions_is_refused(moved):
+    _, space, programs, _ = moved
     with jax.enable_x64(True):
-        assert programs.dimensions(arrays) == len(programs.centre(arrays, {}))
+        assert programs.dimensions(space.design) == len(programs.centre(space.design, {}))
     many = 1.1 ** np.arange(50)
     frame = grid(sizes=1e6 * many, data=1e8 * many, rates=3, batches=2)
     runs = hl.Runs.from_frame(frame.assign(loss=2 + 0.1 * np.log(frame["learning_rate"] / 1e-3) ** 2))

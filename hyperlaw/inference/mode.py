@@ -1,6 +1,7 @@
 """`first_places`: where chains start, and a first covariance, by a Laplace approximation that falls into no funnel."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from hyperlaw.inference.mass import SHARED, groups_of
 from hyperlaw.inference.programs import Programs
+from hyperlaw.inference.space import Space
 from hyperlaw.models.likelihoods.base import Design
 
 STEP = 1e-4  # of the differences that make the curvature
@@ -16,35 +18,47 @@ STRIDE, STRIDES = 200, 10
 WIDEST = 0.5  # standard deviation of the log of a scale
 
 
-def first_places(
-    programs: Programs, design: Design, held: frozenset[str], chains: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A place for each chain, shape (chain, dimension), drawn from a Laplace approximation; its covariance; its groups.
+class Start(NamedTuple):
+    """Where to begin: a place for each chain, shape (chain, dimension); their covariance; its groups; the space.
 
     Groups are those of `mass_matrix`; sites without a shape are what they share.
+    """
+
+    places: np.ndarray
+    covariance: np.ndarray
+    groups: np.ndarray
+    space: Space
+
+
+def first_places(
+    programs: Programs, design: Design, held: frozenset[str], chains: int, rng: np.random.Generator
+) -> Start:
+    """Where chains start, drawn from a Laplace approximation.
 
     Sites `held` scale deviations or scatter. They stay at their prior means while the mode is looked for: free, they
     would shrink towards zero with what they scale, a mode without mass. The width of each is that of its own curvature
-    there, one half (about that of its prior) at most.
+    there, one half (about that of its prior) at most. Prior means are the usual standard deviations of the space too.
 
     Raises
     ------
     numpy.linalg.LinAlgError
         When the posterior is not finite at the mode.
     """
-    mode, covariance, groups = _laplace(programs, design, held)
-    scatter = rng.standard_normal((chains, len(mode)))
-    return mode + scatter @ np.linalg.cholesky(covariance).T, covariance, groups
+    start = laplace(programs, design, held)
+    scatter = rng.standard_normal((chains, len(start.groups)))
+    return start._replace(places=start.places + scatter @ np.linalg.cholesky(start.covariance).T)
 
 
-def _laplace(programs: Programs, design: Design, held: frozenset[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mode, covariance and groups of the posterior, with some sites held."""
+def laplace(programs: Programs, design: Design, held: frozenset[str]) -> Start:
+    """Mode, as the one place, of the posterior with some sites held, covariance and groups there, and the space."""
     point = np.array(programs.centre(design, {}))
-    sites = programs.unravel(design)(point)
+    unravel = programs.unravel(design)
+    sites = unravel(point)
     fixed = np.asarray(ravel_pytree({n: np.full(np.shape(z), n in held) for n, z in sites.items()})[0], bool)
     scalar = np.asarray(ravel_pytree({n: np.full(np.shape(z), np.ndim(z) == 0) for n, z in sites.items()})[0], bool)
     free = np.flatnonzero(~fixed)
-    arrays, structure = jax.tree.flatten(design)  # once: to take a design apart costs more than a gradient
+    # Once: to take it apart costs more than a gradient.
+    arrays, structure = jax.tree.flatten(programs.as_sampled(design))
 
     def energy(z: np.ndarray) -> tuple[float, np.ndarray]:
         full = point.copy()
@@ -62,7 +76,9 @@ def _laplace(programs: Programs, design: Design, held: frozenset[str]) -> tuple[
     covariance[np.ix_(free, free)] = root @ root.T
     groups = np.full(len(point), SHARED)
     groups[free] = groups_of(hessian, scalar[free])
-    return point, covariance, groups
+    own, variances = np.flatnonzero(~scalar[free]), np.zeros(len(point))
+    variances[free[own]] = np.sum(_root(hessian[np.ix_(own, own)]) ** 2, axis=1)
+    return Start(point, covariance, groups, programs.seen(design, point, variances))
 
 
 def _minimum(energy: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -84,9 +100,13 @@ def _minimum(energy: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np
         place = place + root @ found.x
         shifts = STEP * np.eye(len(start))
         hessian = np.array([(energy(place + d)[1] - energy(place - d)[1]) / (2 * STEP) for d in shifts])
-        values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
-        # A direction that the mode leaves flat is taken to be as wide as a unit prior.
-        root = vectors / np.sqrt(np.maximum(values, 1.0))
+        root = _root(hessian)
         if found.nit < STRIDE:
             break
     return place, root, hessian
+
+
+def _root(curvature: np.ndarray) -> np.ndarray:
+    """A root of the inverse; a direction that the mode leaves flat is taken to be as wide as a unit prior."""
+    values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
+    return vectors / np.sqrt(np.maximum(values, 1.0))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpyro import handlers
@@ -17,6 +18,7 @@ from numpyro.distributions import biject_to
 from numpyro.infer import NUTS, init_to_mean
 from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy
 
+from hyperlaw.inference.space import Sites, Space, seen
 from hyperlaw.models.likelihoods.base import Arrays, Design, Likelihood
 
 CHUNK = 50
@@ -29,13 +31,13 @@ STATS = {
     "accept_prob": "acceptance_rate",
     "potential_energy": "lp",
 }
-Sites = dict[str, Any]
 
 
 class Programs:
     """Compiled functions of one model; data and priors are arguments, so that tables of one shape share them.
 
-    A place `z` is the vector of all unconstrained sites, in the shifted coordinates (`Likelihood.shifts`).
+    A place `z` is the vector of all unconstrained sites in the sampler's coordinates: shifted (`Likelihood.shifts`),
+    and members of populations in those of a space (`hyperlaw.inference.space`).
     """
 
     def __init__(self, likelihood: Likelihood, max_tree_depth: int) -> None:
@@ -47,13 +49,13 @@ class Programs:
         self.begin, self.advance = jax.jit(self._begin), jax.jit(self._advance)
         self._constrain_some = jax.jit(jax.vmap(jax.vmap(self._constrain, (0, None)), (0, None)))
 
-    def constrain(self, z: np.ndarray, design: Design) -> tuple[Arrays, Arrays]:
+    def constrain(self, z: np.ndarray, space: Space) -> tuple[Arrays, Arrays]:
         """Values of every site, deterministic ones too, at places of shape (chain, draw, dimension).
 
         And what the law says beyond the table (`Likelihood.beyond`).
         """
         starts = range(0, z.shape[1], CHUNK)  # however many draws there are, they share a program
-        parts = [jax.device_get(self._constrain_some(z[:, start : start + CHUNK], design)) for start in starts]
+        parts = [jax.device_get(self._constrain_some(z[:, start : start + CHUNK], space)) for start in starts]
         return jax.tree.map(lambda *some: np.concatenate(some, axis=1), *parts)
 
     def dimensions(self, design: Design) -> int:
@@ -75,14 +77,24 @@ class Programs:
             self._shapes[shapes] = {name: np.zeros(site.shape) for name, site in known.items()}
         return self._shapes[shapes]
 
-    def _shifted(self, design: Design, z: Sites, sign: int) -> Sites:
-        """Into the sampler's coordinates (sign 1) or back (-1)."""
-        values = {n: biject_to(prior.support)(z[n]) for n, prior in design.priors.items() if n in z}
-        shifts = self._likelihood.shifts(values, design)
-        return {name: value + sign * shifts.get(name, 0.0) for name, value in z.items()}
+    def as_sampled(self, design: Design) -> Space:
+        """The space in which members are sampled as they are."""
+        return seen(design, self._zeros(design), None, self._likelihood.members)
+
+    def seen(self, design: Design, place: np.ndarray, variances: np.ndarray) -> Space:
+        """The space for members of these variances, a vector as a place, around the standard deviations at a place."""
+        unravel = self.unravel(design)
+        return seen(design, unravel(place), unravel(variances), self._likelihood.members)
+
+    def _values(self, design: Design, sites: Sites) -> Sites:
+        """Values of what has priors, from unconstrained sites."""
+        return {n: biject_to(prior.support)(sites[n]) for n, prior in design.priors.items() if n in sites}
 
     def _latent(self, design: Design, known: Sites) -> Sites:
-        """Unconstrained, shifted values of sites that are known; of those that are not, their prior means."""
+        """Unconstrained, shifted values of sites that are known; of those that are not, their prior means.
+
+        Members are as they are.
+        """
 
         def value(site: Any) -> Any:
             return known[site["name"]] if site["name"] in known else init_to_mean(site)
@@ -90,20 +102,34 @@ class Programs:
         at_mean = handlers.substitute(handlers.seed(self._likelihood.model, 0), substitute_fn=value)
         trace = handlers.trace(at_mean).get_trace(design)
         latent = {n: s for n, s in trace.items() if s["type"] == "sample" and not s["is_observed"]}
-        return self._shifted(design, {n: biject_to(s["fn"].support).inv(s["value"]) for n, s in latent.items()}, 1)
+        sites = {name: biject_to(site["fn"].support).inv(site["value"]) for name, site in latent.items()}
+        shifts = self._likelihood.shifts(self._values(design, sites), design)
+        return {name: value + shifts.get(name, 0.0) for name, value in sites.items()}
 
     def _centre(self, design: Design, known: Sites) -> jax.Array:
         """The place of known values of sites; of sites that are not known, of their prior means."""
         return ravel_pytree(self._latent(design, known))[0]
 
-    def _potential(self, z: jax.Array, design: Design) -> jax.Array:
+    def _sites(self, z: jax.Array, space: Space) -> tuple[Sites, jax.Array]:
+        """Unconstrained sites at a place, and the log of their volume to its own."""
+        design, sites = space.design, self.unravel(space.design)(z)
+        shifts = self._likelihood.shifts(self._values(design, sites), design)
+        sites = {name: value - shifts.get(name, 0.0) for name, value in sites.items()}
+        centres = self._likelihood.centres(self._values(design, sites), design)
+        logs, log_volume = space.log_stretch(sites, self._likelihood.members), jnp.asarray(0.0)
+        for name, log in logs.items():
+            centre = centres.get(name, 0.0)
+            sites[name] = centre + (sites[name] - centre) * jnp.exp(log)
+            log_volume += log.sum()
+        return sites, log_volume
+
+    def _potential(self, z: jax.Array, space: Space) -> jax.Array:
         """Minus log posterior density."""
-        return potential_energy(
-            self._likelihood.model, (design,), {}, self._shifted(design, self.unravel(design)(z), -1)
-        )
+        sites, log_volume = self._sites(z, space)
+        return potential_energy(self._likelihood.model, (space.design,), {}, sites) - log_volume
 
     def _energy(self, z: jax.Array, arrays: list[jax.Array], structure: Any) -> jax.Array:
-        """The same of a design that was taken apart."""
+        """The same of a space that was taken apart."""
         return self._potential(z, jax.tree.unflatten(structure, arrays))
 
     def _kernel(self, key: jax.Array, place: ParamInfo, potential: Callable, target_accept: Any, mass: Any) -> Any:
@@ -124,11 +150,11 @@ class Programs:
         _, state = self._kernel(key, place, lambda _: 0.0, 0.0, mass)  # the place holds its potential
         return state._replace(i=LONGEST_WARMUP - warmup)  # so that every length shares one program
 
-    def _advance(self, state: Any, design: Design, target_accept: jax.Array) -> tuple[Any, Any]:
+    def _advance(self, state: Any, space: Space, target_accept: jax.Array) -> tuple[Any, Any]:
         """The state after a chunk of iterations, with the places and statistics on the way."""
         # A kernel is made ready by `init`; the state that it returns here is unused and compiled away.
         place = ParamInfo(state.z, state.potential_energy, state.z_grad)
-        nuts, _ = self._kernel(jax.random.key(0), place, lambda z: self._potential(z, design), target_accept, None)
+        nuts, _ = self._kernel(jax.random.key(0), place, lambda z: self._potential(z, space), target_accept, None)
 
         def step(state: Any, _: None) -> tuple[Any, Any]:
             state = nuts.sample(state, (), {})
@@ -136,10 +162,10 @@ class Programs:
 
         return jax.lax.scan(step, state, None, length=CHUNK)
 
-    def _constrain(self, z: jax.Array, design: Design) -> tuple[Sites, Sites]:
-        back = self._shifted(design, self.unravel(design)(z), -1)
-        sites = constrain_fn(self._likelihood.model, (design,), {}, back, return_deterministic=True)
-        return sites, self._likelihood.beyond(sites, design)
+    def _constrain(self, z: jax.Array, space: Space) -> tuple[Sites, Sites]:
+        sites, _ = self._sites(z, space)
+        values = constrain_fn(self._likelihood.model, (space.design,), {}, sites, return_deterministic=True)
+        return values, self._likelihood.beyond(values, space.design)
 
 
 programs_of = functools.lru_cache(maxsize=32)(Programs)

@@ -26,6 +26,7 @@ from hyperlaw.inference.enough import enough
 from hyperlaw.inference.mass import SHARED, mass_matrix, one_thread
 from hyperlaw.inference.mode import first_places
 from hyperlaw.inference.programs import CHUNK, Programs, programs_of
+from hyperlaw.inference.space import Space
 from hyperlaw.models.likelihoods.base import Arrays, Design, Draws, Likelihood
 from hyperlaw.quote import quote
 from hyperlaw.streams import check_seed, generator, jax_key
@@ -97,12 +98,11 @@ def sample(
         )
     design = jax.device_put(design)
     follow = _Follow(report, chains * (warmup + (draws or ASKED[0])))
-    run = _Stretch(programs, design, follow)
-
     if earlier is None:
         rng = generator(seed, law, "start")
         with one_thread():
-            places, first, groups = first_places(programs, design, likelihood.scale_sites, chains, rng)
+            places, first, groups, space = first_places(programs, design, likelihood.scale_sites, chains, rng)
+        run = _Stretch(programs, jax.device_put(space), follow)
         states = run.begin(jax_key(seed, law, "warm-up"), places, first, half)
         _, z, _ = run.forth(states, half, min(CARELESS, cares[0]))
         with one_thread():
@@ -112,6 +112,7 @@ def sample(
         with one_thread():
             mass = first = np.cov(z, rowvar=False)
         places, groups = z[:: len(z) // chains][:chains], np.full(len(mass), SHARED)
+        run = _Stretch(programs, jax.device_put(programs.as_sampled(design)), follow)
     for i, care in enumerate(cares):
         states = run.begin(jax_key(seed, law, "chains", *map(str, cares[1 : i + 1])), places, mass, half)
         states, _, _ = run.forth(states, half, care)
@@ -119,7 +120,7 @@ def sample(
         parts: list[Any] = []
         for length in _lengths(draws):
             states, z, stats = run.forth(states, length, care)
-            parts.append((*programs.constrain(z, design), stats))
+            parts.append((*programs.constrain(z, run.space), stats))
             sites, beyond, stats = jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1), *parts)
             # Draws of steps that were too large are all given up: those that did not diverge are no fair sample, though
             # good enough to say how wide the posterior is.
@@ -144,13 +145,13 @@ def _lengths(draws: int | None) -> Iterator[int]:
 class _Stretch:
     """Runs all chains for some iterations."""
 
-    def __init__(self, programs: Programs, design: Design, follow: "_Follow") -> None:
-        self._programs, self._design, self._follow = programs, design, follow
+    def __init__(self, programs: Programs, space: Space, follow: "_Follow") -> None:
+        self._programs, self.space, self._follow = programs, space, follow
 
     def begin(self, key: jax.Array, places: np.ndarray, mass: np.ndarray, warmup: int) -> list[Any]:
         """A state for each chain, with one mass matrix, whose first iterations find the step size."""
         keys = jax.random.split(key, len(places))
-        slopes = [self._programs.gradient(place, *jax.tree.flatten(self._design)) for place in places]
+        slopes = [self._programs.gradient(place, *jax.tree.flatten(self.space)) for place in places]
         with one_thread():  # NUTS factors the mass matrix
             return jax.block_until_ready(
                 [
@@ -165,7 +166,7 @@ class _Stretch:
 
         def chunk(chain: int) -> None:
             with jax.enable_x64(True):  # the scope is a thread's own
-                states[chain], values = self._programs.advance(states[chain], self._design, target_accept)
+                states[chain], values = self._programs.advance(states[chain], self.space, target_accept)
                 drawn[chain].append(jax.device_get(values))
             self._follow(int(drawn[chain][-1][1]["diverging"].sum()))
 

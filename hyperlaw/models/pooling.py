@@ -9,6 +9,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
+from hyperlaw.models.law import Numbers
 from hyperlaw.models.parameter import Parameter
 
 
@@ -44,13 +45,19 @@ def sample_parameters(
                 population = prior
             else:
                 sd = numpyro.sample(f"{name}_task_sd", group_sd_prior(parameter.group_sd))
-                # Centred: a task's rows say much about its own values, and the prior keeps the scale off zero.
-                positive = parameter.positive or prior.support is dist.constraints.positive
-                population = dist.LogNormal(jnp.log(value), sd) if positive else dist.Normal(value, sd)
+                population = population_of(parameter, prior, value, sd)
             with numpyro.plate("task", tasks):
                 value = numpyro.sample(f"{name}_task", population)[task]
         values[name] = value
     return values
+
+
+def population_of(
+    parameter: Parameter, prior: dist.Distribution, value: Numbers, sd: Numbers
+) -> dist.Normal | dist.LogNormal:
+    """What the values of tasks are drawn from, around that of all; centred, the sampler finds better coordinates."""
+    positive = parameter.positive or prior.support is dist.constraints.positive
+    return dist.LogNormal(jnp.log(value), sd) if positive else dist.Normal(value, sd)
 
 
 def group_sd_prior(median: float) -> dist.Distribution:

@@ -19,7 +19,7 @@ from hyperlaw.models.identifiability import identified
 from hyperlaw.models.law import Law, Numbers, Values
 from hyperlaw.models.likelihoods.deviations import levelled, levels
 from hyperlaw.models.parameter import Parameter, check_replacements, parameter_table, replaced
-from hyperlaw.models.pooling import sample_parameters
+from hyperlaw.models.pooling import population_of, sample_parameters
 from hyperlaw.models.prior import Placed, Prior, resolve, to_json
 
 keep_programs()  # here, since whatever is compiled goes through a likelihood
@@ -250,6 +250,20 @@ class Likelihood[T: Table, D: Design](ABC):
         `p` holds the values of the parameters; only those that are not shifted may be used.
         """
         return {}
+
+    @property
+    def members(self) -> dict[str, str]:
+        """Sites of members of normal populations, tasks and levels, with the site of their standard deviation."""
+        tasks = {f"{p.name}_task": f"{p.name}_task_sd" for p in self.parameter_list if p.group_sd is not None}
+        return tasks | {f"{n}_deviation_{q}": f"{n}_sd_{q}" for n in self.levelled for q in self.shares}
+
+    def centres(self, p: Values, design: D) -> dict[str, Numbers]:
+        """Centre of the population of each task's values, by their unconstrained site; levels are drawn around zero."""
+        return {
+            f"{q.name}_task": population_of(q, design.priors[q.name], p[q.name], 1.0).loc
+            for q in self.parameter_list
+            if q.group_sd is not None and q.name not in self.separate
+        }
 
     @abstractmethod
     def beyond(self, p: Values, design: D) -> dict[str, jax.Array]:
