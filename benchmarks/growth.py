@@ -23,6 +23,9 @@ import pandas as pd
 import xarray as xr
 from matplotlib.figure import Figure
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from test_many_tasks import optima  # the tables that the tests fit too
+
 import hyperlaw as hl
 from hyperlaw.decision.mixture import part
 from hyperlaw.decision.pricing import Pricing
@@ -37,7 +40,8 @@ LAW = hl.laws.StepLaw()
 TARGET = {"params": 1e10, "data": 1e12}
 SIZES = {
     "rows": (1_000, 10_000, 100_000, 1_000_000), "cells": (10, 100, 1_000, 10_000), "tasks": (1, 10, 100, 300),
-    "candidates": (100, 10_000, 1_000_000), "draws": (1_000, 10_000, 100_000), "fitted tasks": (1, 3, 10),
+    "candidates": (100, 10_000, 1_000_000), "draws": (1_000, 10_000, 100_000),
+    "fitted tasks": (1, 3, 10, 30), "tasks of optima": (1, 3, 10, 30, 100),
 }  # fmt: skip
 WHAT = {
     "rows": "Rows of a table of 100 cells and one task",
@@ -46,10 +50,12 @@ WHAT = {
     "candidates": "Candidates of a decision, 1,000 draws",
     "draws": "Draws of a decision between 1,000 candidates",
     "fitted tasks": "A whole fit of tasks of four cells and 80 runs each",
+    "tasks of optima": "A whole fit of tasks of six measured optima each",
 }
 HEADS = {
     "table": "table, s", "optima": "optima, s", "gradient": "gradient, ms", "dimensions": "dimensions",
     "price": "pricing, s", "decide": "decision with its checks, s", "fit": "fit, s", "passed": "checks passed",
+    "kept": "draws a chain", "steps": "steps a draw", "effective": "effective draws, least",
 }  # fmt: skip
 STEPS, SECONDS = tuple(HEADS), ("table", "optima", "gradient", "price", "decide", "fit")
 
@@ -81,7 +87,10 @@ def measured(kind: str, size: int) -> dict[str, float]:
         tasks = size if kind.endswith("tasks") else 1
         cells = {"rows": 100, "cells": size}.get(kind, 4)
         rows = frame(cells, size // cells if kind == "rows" else 20, tasks)
-        found = whole_fit(rows) if kind == "fitted tasks" else of_table(rows)
+        if kind == "fitted tasks":
+            found = whole_fit(hl.Runs.from_frame(rows, batch_unit=1))
+        else:
+            found = whole_fit(optima(size)) if kind == "tasks of optima" else of_table(rows)
     return found | {"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9}
 
 
@@ -101,10 +110,14 @@ def of_table(rows: pd.DataFrame) -> dict[str, float]:
     return {"table": table, "optima": optima, "gradient": gradient, "dimensions": len(place), "bytes": size}
 
 
-def whole_fit(rows: pd.DataFrame) -> dict[str, float]:
+def whole_fit(table: hl.Runs | hl.Optima) -> dict[str, float]:
     """A fit at default settings, with its checks."""
-    fit, seconds = timed(lambda: hl.fit(LAW, hl.Runs.from_frame(rows, batch_unit=1), seed=0, progress=False))
-    return {"fit": seconds, "passed": float(fit.check().ok)}
+    fit, seconds = timed(lambda: hl.fit(LAW, table, seed=0, progress=False))
+    checks, steps = fit.check(), fit.tree["sample_stats"]["n_steps"].values
+    return {
+        "fit": seconds, "passed": float(checks.ok), "kept": steps.shape[1], "steps": float(steps.mean()),
+        "effective": float(checks.table.set_index("check").loc["ESS bulk, smallest", "value"]),
+    }  # fmt: skip
 
 
 def decision(candidates: int, draws: int) -> dict[str, float]:
@@ -206,7 +219,9 @@ def shown(step: str, value: float) -> str:
         return ""
     if step == "passed":
         return "yes" if value else "no"
-    return f"{1e3 * value:.3g}" if step == "gradient" else short(value) if step == "dimensions" else f"{value:.2f}"
+    if step in ("dimensions", "kept", "effective"):
+        return short(value)
+    return f"{1e3 * value:.3g}" if step == "gradient" else f"{value:.1f}" if step == "steps" else f"{value:.2f}"
 
 
 def picture(found: pd.DataFrame) -> Figure:

@@ -121,3 +121,33 @@ def test_bad_tuned_pairs_are_refused(change, text):
     given = {"noise_scale": 100.0, "learning_rate": 1e-3, "batch_size": 64.0, "optimizer": "adam"} | change
     with pytest.raises(ValueError, match=text):
         hl.peak_learning_rate(**given)
+
+
+@pytest.mark.parametrize("delta", [None, "x", True, [1.0, 2.0], 1 + 1j])
+def test_a_price_that_is_no_number_is_refused(delta):
+    with pytest.raises(ValueError, match="delta must be a number such as 1e9, '7B' or '32k', received"):
+        hl.Budget(delta)
+
+
+def test_a_price_as_text_is_a_number():
+    assert hl.Budget("1e9") == hl.Budget(1e9)
+
+
+def test_a_declared_price_that_fails_is_told():
+    def stepwise(params, batch_size):
+        return 1.0 if params > 1 else 2.0
+
+    with pytest.raises(
+        ValueError, match=r"flops_per_update failed: stepwise raised ValueError \(The truth value .*arrays"
+    ):
+        hl.Budget(1e9, flops_per_update=stepwise).per_update(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+
+
+def test_a_declared_price_cannot_change_what_it_is_given():
+    def careless(params, batch_size):
+        params *= batch_size
+        return params
+
+    given = np.array([2.0, 3.0])
+    hl.Budget(1e9, flops_per_update=careless).per_update(np.array([5.0, 7.0]), given)
+    assert given.tolist() == [2.0, 3.0]

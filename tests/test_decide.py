@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -98,6 +99,15 @@ def test_failed_checks_refuse_unless_a_reason_is_given(rough):
 def test_a_risk_of_the_wrong_shape_is_refused(fit):
     with pytest.raises(ValueError, match="risk must return one number a candidate"):
         hl.decide(fit, TARGET, risk=lambda losses: losses.mean())
+
+
+def test_a_plan_in_another_unit_is_told(choice):
+    plan = choice.setting
+    assert choice.score(plan).table.loc["plan", "note"] == ""
+    score = choice.score(plan | {"batch_size": plan["batch_size"] / 2048})
+    note = score.table.loc["plan", "note"]
+    assert re.fullmatch(r"batch_size \S+ lies far outside the \S+ to \S+ searched, in data points", note)
+    assert note in " ".join(str(score).split())
 
 
 def test_explanation_and_json(choice):

@@ -144,10 +144,17 @@ class TestEfficiency:
             TypeError, match="efficiency needs a fit of DataEfficiency, by threshold or by size; received"
         ):
             hl.efficiency(other)
+        with pytest.raises(TypeError, match=r"efficiency needs a fit of .*; received None"):
+            hl.efficiency(None)
 
     @pytest.mark.parametrize("unit", [0.0, -1.0, np.nan, np.inf])
     def test_a_unit_that_is_none_is_refused(self, free, unit):
         with pytest.raises(
             ValueError, match=r"data_unit must be a finite number of environment steps above zero, received"
         ):
+            hl.efficiency(free, data_unit=unit)
+
+    @pytest.mark.parametrize("unit", ["x", True, [1.0, 2.0], 1 + 1j])
+    def test_a_unit_that_is_no_number_is_refused(self, free, unit):
+        with pytest.raises(ValueError, match="data_unit must be a number such as 1e9, '7B' or '32k', received"):
             hl.efficiency(free, data_unit=unit)

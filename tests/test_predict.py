@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import TARGET
 
@@ -46,6 +47,15 @@ def test_a_known_task_is_surer_than_a_new_one(pooled):
     # Their truths are 0.4 apart, in natural logs.
     tasks = [pooled.predict(at | {"task": t}, PAIR).table.loc["learning_rate", "median"] for t in pooled.runs.tasks]
     assert tasks == sorted(tasks)
+
+
+def test_the_only_task_may_be_named(fit):
+    at = {"params": 98304, "data": 2**22}
+    pd.testing.assert_frame_equal(
+        fit.predict(at | {"task": fit.runs.tasks[0]}, PAIR).table, fit.predict(at, PAIR).table
+    )
+    with pytest.raises(ValueError, match=r"unknown task .this fit has one task, 'all': leave task out"):
+        fit.predict(at | {"task": "sgd"})
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from conftest import RUNS_LAWS, grid
 
 import hyperlaw as hl
 from hyperlaw.models.law import LAWS
+from hyperlaw.models.parameter import Parameter
 from hyperlaw.models.prior import (
     AtBestLoss,
     AtGridCentre,
@@ -224,6 +225,23 @@ def test_a_positive_parameter_needs_a_positive_prior(model, prior, text):
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         model.with_priors({"noise": prior})
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [dist.HalfCauchy(0.1), dist.InverseGamma(1.0, 0.1), dist.Cauchy(0.5, 0.1), dist.Delta(1.0), dist.Poisson(1)],
+)
+def test_a_prior_without_a_density_or_a_mean_is_refused(model, prior):
+    with pytest.raises(
+        ValueError, match=r"the prior of 'noise' must be continuous and have a finite mean, at which the"
+    ):
+        model.with_priors({"noise": prior})
+
+
+@pytest.mark.parametrize("sd", [0, -1.0, np.nan, "x"])
+def test_a_spread_between_tasks_that_is_none_is_refused(sd):
+    with pytest.raises(ValueError, match=r"group_sd of a must be a (finite )?number"):
+        Parameter("a", "anything", "", dist.Normal(0, 1), "for trial", group_sd=sd)
 
 
 @pytest.mark.parametrize("prior", [dist.HalfNormal(1.0), dist.Uniform(0.0, 1.0), InLossSpread(0.1, 1.0)], ids=to_text)

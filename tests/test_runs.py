@@ -296,6 +296,16 @@ def test_where_all_is_the_same_runs():
     assert runs.where(runs.frame["data"] > 0).digest == runs.digest
 
 
+def test_notes_of_a_part_are_of_the_whole():
+    frame = table()
+    frame.loc[0, "loss"] = np.nan
+    runs = hl.Runs.from_frame(frame)
+    assert runs.notes
+    part = runs.where(runs.frame["data"] > 0)
+    again = part.where(part.frame["data"] > 0)
+    assert part.notes == again.notes == tuple(f"of the whole table: {note}" for note in runs.notes)
+
+
 def test_where_goes_by_label_not_by_order():
     runs = hl.Runs.from_frame(table(tasks=("a", "b")))
     keep = (runs.frame["task"] == "a").sort_values()

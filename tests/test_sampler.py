@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import numpyro
+import numpyro.distributions as dist
 import pytest
 from conftest import TRUTH, example_of, grid
 from numpyro.infer.util import potential_energy, unconstrain_fn
@@ -90,6 +91,17 @@ def test_members_are_as_wide_at_every_standard_deviation_of_their_population():
     np.testing.assert_allclose(widths[0], widths[1], rtol=2e-3)
     as_it_is = np.sqrt(variance(0.9) / variance(1.1))
     assert as_it_is[1] < 0.9  # what data say little of is narrower where its population is
+
+
+def test_members_whose_sd_has_another_site_than_its_log_are_sampled_as_they_are():
+    runs = hl.Runs.from_frame(grid(rates=3, batches=3))
+    for prior, held in ((dist.HalfNormal(0.1), True), (dist.Uniform(0.0, 1.0), False)):
+        model = hl.likelihood(hl.laws.StepLaw(), runs, priors={"data_sd_learning_rate": prior})
+        programs = Programs(model.bare, 5)
+        with jax.enable_x64(True):
+            space = programs.as_sampled(model.design(runs))
+        assert ("data_deviation_learning_rate" in space.own) is held
+        assert "data_deviation_batch_size" in space.own
 
 
 def test_earlier_draws_start_where_they_were(moved):

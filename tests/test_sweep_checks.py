@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import TRUTH, grid, simulate
+from conftest import TRUTH, example_of, grid, simulate
 from made_fit import made_fit
 
 import hyperlaw as hl
@@ -12,6 +12,7 @@ from hyperlaw.diagnostics.sweep_checks import (
     at_the_end,
     fewest_levels,
     hardly_described,
+    informed,
     left_to_the_prior,
     most_batch_sizes,
     one_sidedness,
@@ -100,8 +101,17 @@ def test_a_bowl_of_the_wrong_shape_shows_on_a_side():
 def test_an_answer_that_comes_from_the_prior():
     runs = sweep(0)
     said = {"log_learning_rate": 0.05, "rate_exponent_data": 0.02}
-    informed = made_fit(LAW, runs, STILL, scattered=said, draws=400, whole=True)
+    sure = made_fit(LAW, runs, STILL, scattered=said, draws=400, whole=True)
     vague = made_fit(LAW, runs, STILL, scattered=said | {"drift_learning_rate_data": 0.07}, draws=400, whole=True)
-    assert left_to_the_prior(informed) < 0.1
+    assert left_to_the_prior(sure) < 0.1
     assert left_to_the_prior(vague) > 0.8
     assert np.isfinite(left_to_the_prior(vague))
+
+
+def test_the_ridge_is_no_matter_where_both_settings_are_measured_at_their_best():
+    law, ridge = hl.laws.StepLaw(), {"ridge_small_batch", "ridge_large_batch"}
+    names = {p.name for p in law.own_parameters}
+    optima = example_of(hl.likelihood(law, "optima"), 1)
+    rest = {f"residual_sd_{name}": 0.1 for name in law.predicts}
+    made = made_fit(law, optima, {name: STILL[name] for name in names} | rest, draws=10)
+    assert names - informed(made) == ridge

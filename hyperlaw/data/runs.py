@@ -214,7 +214,8 @@ class Runs(RunReaders):
         chosen = self._frame.iloc[rows].copy()
         chosen["cell"] = chosen.groupby(["task", *self.scales], sort=True).ngroup()
         sweep(chosen, list(self.scales))
-        return replace(self, _frame=chosen)
+        whole = "of the whole table: "
+        return replace(self, _frame=chosen, notes=tuple(whole + note.removeprefix(whole) for note in self.notes))
 
     def optima(self, *, by_batch: bool = False, bootstrap: int = 0, seed: int | None = None) -> Optima:
         """Best setting of each cell with its standard error, from a smooth surface through the cell's lowest losses.

@@ -143,7 +143,10 @@ def _no_repeats(table: pd.DataFrame, scales: list[str], beside: pd.DataFrame | N
     said = f"{twice.sum()} rows repeat another run ({', '.join(key)} all equal), first rows {rows}."
     differ = [] if beside is None else _what_differs(table.loc[twice, key], beside)
     if not differ:
-        raise ValueError(f"{said} Drop the repeats, or name a seed column if they are repeats with other seeds.")
+        raise ValueError(
+            f"{said} Name what tells them apart, if anything does: a seed column for repeats with other seeds, a task "
+            "column for other models or data. Else drop the repeats."
+        )
     if len(differ) > 1:
         ways = "or a task each: task= with a column that names both"
     else:

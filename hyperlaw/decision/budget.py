@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hyperlaw.data.numerals import as_number
 from hyperlaw.quote import one_line, quote
 
 PUBLISHED = 10.0
@@ -56,9 +57,10 @@ class Budget:
 
     def __post_init__(self) -> None:
         for name in ("delta", "flops"):
-            value = getattr(self, name)
+            value = as_number(getattr(self, name), name, count=True)
             if not (np.isfinite(value) and value > 0):
-                raise ValueError(f"{name} must be finite and above zero, received {quote(value)}.")
+                raise ValueError(f"{name} must be finite and above zero, received {quote(getattr(self, name))}.")
+            object.__setattr__(self, name, value)
         if self.flops_per_update is None:
             return
         if not _takes_both(self.flops_per_update):
@@ -78,12 +80,19 @@ class Budget:
         Raises
         ------
         ValueError
-            When a declared `flops_per_update` does not return a finite number above zero for each pair of them.
+            When a declared `flops_per_update` fails, or does not return a finite number above zero for each pair.
         """
         if self.flops_per_update is None:
             return self.flops * params * batch_size
-        returned = self.flops_per_update(params=params, batch_size=batch_size)
-        return _checked(returned, _name(self.flops_per_update), params, batch_size)
+        name = _name(self.flops_per_update)
+        try:
+            returned = self.flops_per_update(params=np.array(params), batch_size=np.array(batch_size))
+        except Exception as error:
+            raise ValueError(
+                f"flops_per_update failed: {name} raised {type(error).__name__} ({one_line(str(error))}). It is given "
+                f"arrays; write it in arithmetic of NumPy arrays, such as {EXAMPLE}."
+            ) from error
+        return _checked(returned, name, params, batch_size)
 
     def compute(self, utd: Any, batch_size: Any, data: Any, params: Any) -> Any:
         """FLOPs of all updates of a critic of `params` parameters; numbers or arrays that broadcast."""

@@ -83,11 +83,14 @@ def wrong_sentences(choice: Decided) -> list[str]:
         for factor in (0.5, 2.0)
     }
     table, _ = price_table(pd.DataFrame(rows).T, choice.priced, choice.risk)
-    cost = table["regret_mean"]
+    kept = choice.priced.keep(table, choice.subject_to, choice.at)
+    cost = {
+        row: regret_words(choice, regret) + ("" if keeps else ", but that does not keep to the constraints")
+        for row, regret, keeps in zip(table.index, table["regret_mean"], kept, strict=True)
+    }
     reuse = choice.table.loc["reuse_best"]
     return [
-        f"With half the {words} the expected regret is {regret_words(choice, cost[name, 0.5])}; "
-        f"with twice, {regret_words(choice, cost[name, 2.0])}."
+        f"With half the {words} the expected regret is {cost[name, 0.5]}; with twice, {cost[name, 2.0]}."
         for name, words in (("learning_rate", "learning rate"), ("batch_size", "batch size"))
         if name in asked
     ] + [

@@ -78,7 +78,7 @@ def score_plan(choice: Decided, plan: Mapping[str, float], within: float) -> Sco
         raise ValueError(f"within must be a regret above zero, in nats; received {quote(within)}.")
     rows = {"plan": planned}
     rows |= choice.table[list(HYPERPARAMETERS)].to_dict("index")
-    notes = dict.fromkeys(rows, "")
+    notes = dict.fromkeys(rows, "") | {"plan": _beyond(planned, choice.candidates)}
     for name, (formula, source, reach) in FORMULAS.items():
         setting = formula(choice.fitted, choice.at)
         if setting is not None:
@@ -90,6 +90,19 @@ def score_plan(choice: Decided, plan: Mapping[str, float], within: float) -> Sco
     allowed = choice.priced.keep(table, choice.subject_to, choice.at)
     priced = table.assign(allowed=allowed, note=pd.Series(notes))
     return Score(priced, draws, within, choice.fitted.loss_unit, choice.against)
+
+
+def _beyond(planned: Mapping[str, float], candidates: pd.DataFrame) -> str:
+    """Which settings of a plan lie an octave or more outside what was searched, as one in another unit does."""
+    found = []
+    for name, value in planned.items():
+        low, high = float(candidates[name].min()), float(candidates[name].max())
+        if not low / 2 < value < 2 * high:
+            unit = ", in data points" if name == "batch_size" else ""
+            found.append(
+                f"{name} {figures(value)} lies far outside the {figures(low)} to {figures(high)} searched{unit}"
+            )
+    return "; ".join(found)
 
 
 def _note(source: str, reach: Mapping[str, tuple[float, float]], at: Mapping[str, float]) -> str:

@@ -337,8 +337,8 @@ def _contraction(posterior: Posterior) -> list[Spec]:
         Spec(
             f"contraction of {p.name}",
             lambda looked, p=p: removed(looked, p.name),  # type: ignore[misc]
-            f"The prior decides this parameter, not the rows. Add rows that vary {' and '.join(p.informed_by)}, or "
-            "state a prior you can defend.",
+            f"The prior decides this parameter, not the rows. Add rows that vary {' and '.join(p.informed_by)} more "
+            "widely, or state a prior you can defend.",
             low=0.5, otherwise=Status.REVIEW,
         )
         for p in posterior.law.own_parameters

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from hyperlaw.data.numerals import as_number
 from hyperlaw.inference.cells import new_rows
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import ENDS, interval_columns
@@ -48,12 +49,12 @@ def efficiency(fit: Posterior, *, data_unit: float | None = None) -> pd.DataFram
     ValueError
         When the unit is not a finite number above zero.
     """
-    law = fit.law
+    law = getattr(fit, "law", None)
     if not isinstance(law, DataEfficiency):
-        raise TypeError(
-            f"efficiency needs a fit of DataEfficiency, by threshold or by size; received one of {law.name}."
-        )
-    if data_unit is not None and not (np.isfinite(data_unit) and data_unit > 0):
+        received = quote(fit) if law is None else f"one of {law.name}"
+        raise TypeError(f"efficiency needs a fit of DataEfficiency, by threshold or by size; received {received}.")
+    unit = None if data_unit is None else as_number(data_unit, "data_unit", count=True)
+    if unit is not None and not (np.isfinite(unit) and unit > 0):
         raise ValueError(
             f"data_unit must be a finite number of environment steps above zero, received {quote(data_unit)}. Leave it "
             "out for each task's median."
@@ -62,13 +63,13 @@ def efficiency(fit: Posterior, *, data_unit: float | None = None) -> pd.DataFram
     rows = frame[["task", "threshold"]].drop_duplicates().sort_values(["task", "threshold"], ignore_index=True)
     pivot = {name: np.exp(fit.pivot[name]) for name in law.logged}
     median = frame[frame["reached"]].groupby("task")["data"].median()
-    rows["data_unit"] = rows["task"].map(median) if data_unit is None else float(data_unit)
+    rows["data_unit"] = rows["task"].map(median) if unit is None else unit
     p, x, _ = new_rows(fit, rows.assign(**pivot), deviations=False)
     with jax.enable_x64(True):
         exponent, least, saved = (np.asarray(v) for v in (p["exponent_utd"], law.log_least(p, x), law.log_saved(p, x)))
-    unit = np.log(rows["data_unit"].to_numpy())
+    log_unit = np.log(rows["data_unit"].to_numpy())
     drawn = {
-        "exponent_utd": exponent, "offset_utd": np.exp(fit.pivot["utd"] + (saved - unit) / exponent),
+        "exponent_utd": exponent, "offset_utd": np.exp(fit.pivot["utd"] + (saved - log_unit) / exponent),
         "least_data": np.exp(least), "doubling_utd": np.exp(fit.pivot["utd"] + (saved - least) / exponent),
     }  # fmt: skip
     shape = (*fit.shape, len(rows))

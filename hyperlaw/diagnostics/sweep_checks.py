@@ -4,6 +4,7 @@ Each function returns the value of one check of `hyperlaw.diagnostics.check`.
 """
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -139,17 +140,25 @@ def informed(posterior: Posterior) -> set[str]:
     """Parameters of the law that its table can say anything of.
 
     Where no cell of a sweep tried several batch sizes, those alone that move the best learning rate at the best batch
-    size.
+    size. Where both are measured at their best, those that move either: how the learning rate goes with other batch
+    sizes is not seen.
     """
-    law = posterior.law
+    law, table = posterior.law, posterior.table
     names = [p.name for p in law.own_parameters]
-    given = posterior.likelihood.prices_settings and posterior.surface.given(posterior.runs)
-    if not given or "batch_size" not in law.predicts:
+    if "batch_size" not in law.predicts:
+        return set(names)
+    if posterior.likelihood.prices_settings:
+        seen = ["learning_rate"] if posterior.surface.given(posterior.runs) else []
+    else:
+        seen = [name for name in HYPERPARAMETERS if name in law.predicts and name in set(table.points()["quantity"])]
+        seen = seen if len(seen) == len(HYPERPARAMETERS) else []
+    if not seen:
         return set(names)
 
-    def rate(p: dict[str, float]) -> jax.Array:
+    def at_best(p: dict[str, float]) -> jax.Array:
         x = dict.fromkeys(law.covariates, 0.5)  # anywhere but at the pivot, where no exponent matters
-        return law.log_value("learning_rate", p, x, law.log_value("batch_size", p, x, 0.0))
+        batch = law.log_value("batch_size", p, x, 0.0)
+        return jnp.stack([jnp.asarray(law.log_value(name, p, x, batch)) for name in seen])
 
-    slopes = jax.grad(rate)(dict.fromkeys(names, 0.5))
-    return {name for name, slope in slopes.items() if abs(slope) > 1e-6}
+    slopes = jax.jacfwd(at_best)(dict.fromkeys(names, 0.5))
+    return {name for name, slope in slopes.items() if np.abs(slope).max() > 1e-6}

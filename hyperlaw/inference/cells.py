@@ -208,14 +208,15 @@ def check_target(posterior: Posterior, at: At) -> tuple[dict[str, Any], str | No
         can be.
     """
     law, known, needs = posterior.law, posterior.table.tasks, posterior.likelihood.needs_at(posterior.table)
-    allowed = [*needs, "task"] if len(known) > 1 else list(needs)
+    # Where there is one task, its name may be given and need not.
+    allowed = [*needs, "task"] if len(known) > 1 or at.get("task") == known[0] else list(needs)
     unknown, missing = [name for name in at if name not in allowed], [name for name in allowed if name not in at]
     if unknown or missing:
         said = [f"missing {', '.join(missing)}"] if missing else []
         said += [f"unknown {some_of(unknown)}"] if unknown else []
         why = " (task: a known label, or None for a new task)" if "task" in missing else ""
         if "task" in unknown:
-            why = " (this fit has one task: leave task out)"
+            why = f" (this fit has one task, {quote(known[0])}: leave task out)"
         if "batch_size" in missing and not law.needs_batch_size:
             why = " (the table gives a batch size in every row, so the best learning rate is that at a batch size)"
         raise ValueError(f"at must give exactly {', '.join(allowed)}: {'; '.join(said)}{why}.")

@@ -76,8 +76,8 @@ def laplace(programs: Programs, design: Design, held: frozenset[str]) -> Start:
     covariance[np.ix_(free, free)] = root @ root.T
     groups = np.full(len(point), SHARED)
     groups[free] = groups_of(hessian, scalar[free])
-    own, variances = np.flatnonzero(~scalar[free]), np.zeros(len(point))
-    variances[free[own]] = np.sum(_root(hessian[np.ix_(own, own)]) ** 2, axis=1)
+    variances = np.zeros(len(point))
+    variances[free] = 1 / np.maximum(np.diag(hessian), np.finfo(float).tiny)
     return Start(point, covariance, groups, programs.seen(design, point, variances))
 
 
@@ -100,13 +100,9 @@ def _minimum(energy: Callable[[np.ndarray], tuple[float, np.ndarray]], start: np
         place = place + root @ found.x
         shifts = STEP * np.eye(len(start))
         hessian = np.array([(energy(place + d)[1] - energy(place - d)[1]) / (2 * STEP) for d in shifts])
-        root = _root(hessian)
+        values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
+        # A direction that the mode leaves flat is taken to be as wide as a unit prior.
+        root = vectors / np.sqrt(np.maximum(values, 1.0))
         if found.nit < STRIDE:
             break
     return place, root, hessian
-
-
-def _root(curvature: np.ndarray) -> np.ndarray:
-    """A root of the inverse; a direction that the mode leaves flat is taken to be as wide as a unit prior."""
-    values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
-    return vectors / np.sqrt(np.maximum(values, 1.0))

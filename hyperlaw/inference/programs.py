@@ -15,6 +15,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpyro import handlers
 from numpyro.distributions import biject_to
+from numpyro.distributions.transforms import ExpTransform
 from numpyro.infer import NUTS, init_to_mean
 from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy
 
@@ -79,12 +80,20 @@ class Programs:
 
     def as_sampled(self, design: Design) -> Space:
         """The space in which members are sampled as they are."""
-        return seen(design, self._zeros(design), None, self._likelihood.members)
+        return seen(design, self._zeros(design), None, self._members(design))
 
     def seen(self, design: Design, place: np.ndarray, variances: np.ndarray) -> Space:
         """The space for members of these variances, a vector as a place, around the standard deviations at a place."""
         unravel = self.unravel(design)
-        return seen(design, unravel(place), unravel(variances), self._likelihood.members)
+        return seen(design, unravel(place), unravel(variances), self._members(design))
+
+    def _members(self, design: Design) -> dict[str, str]:
+        """Members of populations whose standard deviation has its log as site: not one with a prior bounded above."""
+        return {
+            name: sd
+            for name, sd in self._likelihood.members.items()
+            if sd not in design.priors or isinstance(biject_to(design.priors[sd].support), ExpTransform)
+        }
 
     def _values(self, design: Design, sites: Sites) -> Sites:
         """Values of what has priors, from unconstrained sites."""

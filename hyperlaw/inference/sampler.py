@@ -5,7 +5,8 @@ warm-up from a unit mass matrix most of the cost. Here the mass matrix is learne
 approximation (`hyperlaw.inference.mode`), then the covariance of a first, discarded stretch of all chains together,
 drawn towards the approximation (`hyperlaw.inference.mass`). After each step only the step size is adapted. A matrix
 straightens no curved ridge: a likelihood may say which sites to shift by functions of others (`Likelihood.shifts`),
-and the sampler moves in the shifted coordinates. A shift keeps volumes, so the posterior is the same.
+and the sampler moves in the shifted coordinates. Nor does it widen a funnel: tasks and levels, whose scales are not
+known, have coordinates of their own (`hyperlaw.inference.space`). The posterior is the same in all of them.
 
 On CPU a batch of chains under `vmap` takes as long as the chains one after the other (every chain waits
 for the longest tree), so chains run beside each other in threads; XLA releases Python's lock.
@@ -22,6 +23,7 @@ import jax
 import numpy as np
 from numpyro.infer.util import ParamInfo
 
+from hyperlaw.data.numerals import as_number
 from hyperlaw.inference.enough import enough
 from hyperlaw.inference.mass import SHARED, mass_matrix, one_thread
 from hyperlaw.inference.mode import first_places
@@ -36,6 +38,7 @@ CARELESS = 0.8  # acceptance while the mass matrix is learned: large steps do, a
 ASKED = (300, 400, 500, 600, 800, 1000, 1500, 2000, 3000)
 # Acceptance that the step size aims at, when none is given: the next one where a kept draw has diverged.
 CARE = (0.95, 0.98, 0.995)
+DEEPEST = 20  # tree of a draw: a million steps
 MOST = 10_000  # dimensions: a mass matrix of 800 MB
 Report = Callable[[float, int], None]
 
@@ -63,6 +66,14 @@ def check_settings(seed: object, settings: Settings) -> None:
     for name, value, unit in (("draws", settings.draws, CHUNK), ("warmup", settings.warmup, 2 * CHUNK)):
         if value is not None and (value < unit or value % unit):
             raise ValueError(f"{name} must be a multiple of {unit}, received {quote(value)}.")
+    if settings.target_accept is not None and not 0 < as_number(settings.target_accept, "target_accept") < 1:
+        raise ValueError(
+            f"target_accept must lie between 0 and 1, received {quote(settings.target_accept)}: 0.95 is usual, and "
+            "nearer to 1 takes smaller steps."
+        )
+    depth = settings.max_tree_depth
+    if not (isinstance(depth, int) and 1 <= depth <= DEEPEST):
+        raise ValueError(f"max_tree_depth must be a whole number from 1 to {DEEPEST}, received {quote(depth)}.")
 
 
 def sample(

@@ -7,9 +7,13 @@ of which they say much stays where the data have it, whatever sd is. In between,
     centre + (member - centre) (usual / sd)^(1 - own)
 
 it is equally wide at every sd near the usual one, to first order, where `own` is the share of what is known of it that
-its own data say and not its population: 1 - variance / usual^2 at that sd. With an `own` of 1 it is sampled as it is,
-with 0 in units of sd. (Between centred and non-centred: Papaspiliopoulos, Roberts and Sköld, "A general framework for
-the parametrization of hierarchical models", Statistical Science 22, 2007.)
+its own data say and not its population: 1 - variance / usual^2 at that sd, all else given. With an `own` of 1 it is
+sampled as it is, with 0 in units of sd. (Between centred and non-centred: Papaspiliopoulos, Roberts and Sköld, "A
+general framework for the parametrization of hierarchical models", Statistical Science 22, 2007.)
+
+All else given: where the data pin a sum, such as of what a horizon and its cells stray by, none of its members is
+known by itself, but each is given the others. Stretched by sds of their own they would bend that sum, so they stay as
+they are.
 """
 
 from collections.abc import Mapping
@@ -52,7 +56,7 @@ def seen(design: Design, sites: Sites, variances: Sites | None, members: Mapping
     sites
         Unconstrained sites, with the usual standard deviations.
     variances
-        Of every member given those and what members share, by site.
+        Of every member, all else given, by site.
     members
         The site of the standard deviation, by site of members.
     """

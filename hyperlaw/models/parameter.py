@@ -4,9 +4,11 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import numpyro.distributions as dist
 import pandas as pd
 
+from hyperlaw.data.numerals import as_number
 from hyperlaw.models.prior import Prior, can_be_stored, support, to_text
 from hyperlaw.quote import quote
 
@@ -56,6 +58,13 @@ class Parameter:
     def __post_init__(self) -> None:
         if support(self.prior) is dist.constraints.positive:
             object.__setattr__(self, "positive", True)
+        if self.group_sd is not None:
+            median = as_number(self.group_sd, f"group_sd of {self.name}")
+            if not (np.isfinite(median) and median > 0):
+                raise ValueError(
+                    f"group_sd of {self.name} must be a finite number above zero, or None where all tasks share one "
+                    f"value; received {quote(self.group_sd)}."
+                )
 
 
 def replaced(
@@ -120,8 +129,24 @@ def _check_prior(parameter: Parameter, prior: Prior) -> None:
             f"the prior of {quote(parameter.name)} cannot be stored with a fit: {type(prior).__name__} is not a plain "
             "distribution class of numpyro.distributions. Use for instance dist.LogNormal or dist.Gamma."
         )
+    if isinstance(prior, dist.Distribution) and not _continuous(prior):
+        raise ValueError(
+            f"the prior of {quote(parameter.name)} must be continuous and have a finite mean, at which the sampler "
+            f"begins; received {to_text(prior)}. Use for instance dist.Normal, dist.LogNormal or dist.StudentT of more "
+            "than one degree of freedom."
+        )
     if parameter.positive and not getattr(support(prior), "lower_bound", -1.0) >= 0:
         raise ValueError(
             f"the prior of {quote(parameter.name)} must have positive support ({parameter.meaning}), received "
             f"{to_text(prior)}. Use for instance dist.LogNormal."
         )
+
+
+def _continuous(prior: dist.Distribution) -> bool:
+    """Whether it has a density, and a finite mean."""
+    if isinstance(prior, dist.Delta) or prior.support.is_discrete:
+        return False
+    try:
+        return bool(np.isfinite(prior.mean))
+    except ZeroDivisionError:  # NumPyro's way of an infinite one
+        return False

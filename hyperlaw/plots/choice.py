@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.decision.decided import Decided
-from hyperlaw.plots.optima import draw_cells, draw_law, groups_of, law_label, log_log
+from hyperlaw.plots.optima import draw_cells, draw_law, groups_of, law_label, log_log, of_task
 from hyperlaw.plots.risk_surface import SETTINGS, draw_regret, draw_risk, several_batch_sizes
 from hyperlaw.plots.style import apart, legend_below, named, page
 
@@ -47,7 +47,7 @@ def plot_choice(choice: Decided) -> Figure:
 def _law(ax: Axes, choice: Decided, name: str) -> None:
     moving = choice.trajectory.columns[0]
     heaviest = choice.laws["weight"].idxmax()
-    cells = choice.cells[choice.cells["law"] == heaviest]
+    cells = of_task(choice.cells[choice.cells["law"] == heaviest], choice.at)
     others = [c for c in choice.extrapolation.index if c != moving and c in cells]
     for law, (colour, _) in apart(list(choice.laws.index)).items():
         along = choice.trajectory[choice.trajectory["law"] == law]

@@ -50,8 +50,8 @@ def optima(fit: Posterior, *, at: At | None = None) -> Figure:
     With a target: the law on its way there, from the smallest runs, at the other sizes of the target; thin lines are
     its medians at those of the runs. Dashed lines are its band did its exponents stay what they are at the end of the
     runs: between them and the edges of the band lies what a changing exponent may do. Below, that exponent: by what
-    power of the scale the best setting moves, with its 90 % interval. The star is the target. Cells that differ from
-    the target in another covariate are open.
+    power of the scale the best setting moves, with its 90 % interval. The star is the target. Cells are those of
+    the target's task, of all tasks for a new one; those that differ from it in another covariate are open.
 
     Without one: the law at each size, to four times the largest scale of the runs; at most five sizes of three tasks.
 
@@ -85,6 +85,11 @@ def draw_law(ax: Axes, along: pd.DataFrame, name: str, *, colour: str, label: st
     ax.plot(x, along[f"{name}_median"], color=colour)
     for end in ("lower", "upper"):
         ax.plot(x, along[f"{name}_straight_{end}"], "--", color=colour, lw=0.9, label="without further drift")
+
+
+def of_task(cells: pd.DataFrame, at: At) -> pd.DataFrame:
+    """Cells of the target's task; all where it is a new one, or the only one."""
+    return cells if at.get("task") is None else cells[cells["task"] == at["task"]]
 
 
 def groups_of(cells: pd.DataFrame, others: list[str], at: At) -> dict[str, np.ndarray]:
@@ -138,7 +143,7 @@ def log_log(ax: Axes, moving: str, name: str) -> None:
 
 
 def _to_target(fit: Posterior, at: At, names: list[str]) -> Figure:
-    target, along, cells = target_optimum(fit, at), law_trajectory(fit, at), cell_optima(fit)
+    target, along, cells = target_optimum(fit, at), law_trajectory(fit, at), of_task(cell_optima(fit), at)
     moving = along.columns[0]
     others = [name for name in fit.law.covariates if name != moving]
     groups, levels = groups_of(cells, others, at), law_levels(fit, at)
