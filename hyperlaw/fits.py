@@ -17,6 +17,7 @@ from hyperlaw.diagnostics.check import checked
 from hyperlaw.diagnostics.spec import Checks
 from hyperlaw.display import View
 from hyperlaw.inference.fitted_equation import Format, fitted_equation
+from hyperlaw.inference.jobs import ALONE
 from hyperlaw.inference.posterior import Posterior, sample_posterior
 from hyperlaw.inference.predict import Prediction, predict
 from hyperlaw.inference.sampler import Settings, check_settings
@@ -241,7 +242,8 @@ def fit(
     model = likelihood(law, table, priors=priors)
     settings = Settings(chains, warmup, draws, target_accept, max_tree_depth)
     check_settings(seed, settings)
-    return _fit(sample_posterior(model, table, seed=seed, settings=settings, progress=progress))
+    with ALONE:
+        return _fit(sample_posterior(model, table, seed=seed, settings=settings, progress=progress))
 
 
 def load_fit(path: str | PathLike[str], *, laws: Sequence[type[Law]] = ()) -> Fit:
@@ -319,7 +321,10 @@ def update(
     check_settings(seed, settings)
     stacked = fit.draws.stack(sample=("chain", "draw")).transpose("sample", ...)
     earlier = {str(name): values.values for name, values in stacked.items()} if alike else None
-    updated = sample_posterior(fit.likelihood, runs, seed=seed, settings=settings, earlier=earlier, progress=progress)
+    with ALONE:
+        updated = sample_posterior(
+            fit.likelihood, runs, seed=seed, settings=settings, earlier=earlier, progress=progress
+        )
     origin = {"data": fit.table.digest, "seed": fit.seed, "runs": len(fit.runs), "new_runs": len(runs) - len(fit.runs)}
     updated.tree.attrs["updated_from"] = json.dumps(origin)
     return _fit(updated)

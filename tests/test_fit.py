@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import arviz as az
 import jax
@@ -13,6 +14,7 @@ from numpyro.infer import MCMC, NUTS
 from numpyro.infer.inspect import get_model_relations
 
 import hyperlaw as hl
+from hyperlaw.inference.example import example
 
 GROUPS = {
     "posterior", "sample_stats", "log_likelihood", "log_prior", "posterior_predictive",
@@ -203,3 +205,18 @@ def test_loading_refuses_a_law_that_had_other_parameters(fit, tmp_path):
     older.to_netcdf(tmp_path / "older.nc")
     with pytest.raises(ValueError, match=r"written by hyperlaw .*, whose StepLaw had no optimal_loss_coupling\. Fit"):
         hl.load_fit(tmp_path / "older.nc")
+
+
+def test_fits_in_several_threads_are_those_of_one():
+    """NumPyro has one stack of handlers for all threads: two models at a time would mix."""
+    laws = [hl.laws.OptimalUTD(), hl.laws.SquareRoot()]
+    few = CHECKED | {"draws": 50, "warmup": 100, "chains": 2}
+
+    def draws(law):
+        return hl.fit(law, example(law), seed=0, **few).draws
+
+    jax.clear_caches()
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(draws, laws))
+    for law, drawn in zip(laws, together, strict=True):
+        xr.testing.assert_equal(drawn, draws(law))

@@ -14,9 +14,10 @@ from functools import partial
 from hyperlaw.progress import track
 from hyperlaw.quote import quote
 
-# NumPyro keeps one stack of handlers for all threads of a process, so that two traces at a time would mix. A worker
-# with several threads (Dask's may have them) takes its jobs one by one; the chains of a fit have threads of their own.
-_ALONE = threading.Lock()
+# NumPyro keeps one stack of handlers for all threads of a process, so that two traces at a time would mix. Fits in
+# several threads are made one by one, and a worker with several (Dask's may have them) takes its jobs so; the chains of
+# a fit have threads of their own.
+ALONE = threading.RLock()
 
 
 def check_executor(executor: object) -> None:
@@ -103,7 +104,7 @@ def in_order[J, R](
 
 def _alone[J, R](function: Callable[[J], R], job: J) -> R:
     """One job at a time in this process."""
-    with _ALONE:
+    with ALONE:
         return function(job)
 
 
