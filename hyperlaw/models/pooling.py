@@ -55,7 +55,7 @@ def sample_parameters(
 def population_of(
     parameter: Parameter, prior: dist.Distribution, value: Numbers, sd: Numbers
 ) -> dist.Normal | dist.LogNormal:
-    """What the values of tasks are drawn from, around that of all; centred, the sampler finds better coordinates."""
+    """What the values of tasks are drawn from, around that of all. The sampler has coordinates of its own for them."""
     positive = parameter.positive or prior.support is dist.constraints.positive
     return dist.LogNormal(jnp.log(value), sd) if positive else dist.Normal(value, sd)
 
