@@ -120,8 +120,9 @@ REFUSED = {
     ),
     "repeats": (
         lambda: hl.Runs.from_frame(pd.concat([table(), table().iloc[[2]]], ignore_index=True)),
-        "2 rows repeat another run (task, data, learning_rate, batch_size, seed all equal), first rows 2, 16. Drop the "
-        "repeats, or name a seed column",
+        "2 rows repeat another run (task, data, learning_rate, batch_size, seed all equal), first rows 2, 16. Name "
+        "what tells them apart, if anything does: a seed column for repeats with other seeds, a task column for other "
+        "models or data. Else drop the repeats.",
     ),
     "few learning rates": (
         lambda: hl.Runs.from_frame(table(tasks=("a", "b")).drop(index=[24, 25, 28, 29])),

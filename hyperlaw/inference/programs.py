@@ -167,7 +167,9 @@ class Programs:
 
         def step(state: Any, _: None) -> tuple[Any, Any]:
             state = nuts.sample(state, (), {})
-            return state, (state.z, {ours: getattr(state, theirs) for theirs, ours in STATS.items()})
+            stats = {ours: getattr(state, theirs) for theirs, ours in STATS.items()}
+            stats["lp"] += self._sites(state.z, space)[1]  # the density of sites, whatever the space
+            return state, (state.z, stats)
 
         return jax.lax.scan(step, state, None, length=CHUNK)
 

@@ -12,6 +12,8 @@ from hyperlaw.data.numerals import as_number
 from hyperlaw.models.prior import Prior, can_be_stored, support, to_text
 from hyperlaw.quote import quote
 
+# Of these tails a mean may not exist; asked of any, NumPyro would compile it.
+HEAVY = (dist.Cauchy, dist.HalfCauchy, dist.InverseGamma, dist.Levy, dist.Pareto, dist.StudentT)
 POOLING = ("partial", "shared", "separate")
 
 
@@ -146,6 +148,8 @@ def _continuous(prior: dist.Distribution) -> bool:
     """Whether it has a density, and a finite mean."""
     if isinstance(prior, dist.Delta) or prior.support.is_discrete:
         return False
+    if not isinstance(prior, HEAVY):
+        return True
     try:
         return bool(np.isfinite(prior.mean))
     except ZeroDivisionError:  # NumPyro's way of an infinite one

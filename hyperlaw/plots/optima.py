@@ -94,7 +94,7 @@ def of_task(cells: pd.DataFrame, at: At) -> pd.DataFrame:
 
 def groups_of(cells: pd.DataFrame, others: list[str], at: At) -> dict[str, np.ndarray]:
     """Cells by their task and other covariates, as booleans by label: first those like the target, then the others."""
-    several = cells["task"].nunique() > 1
+    several = cells["task"].nunique() > 1 or at.get("task") is not None
 
     def name(row: Any) -> str:
         task = [str(row["task"])] if several else []
