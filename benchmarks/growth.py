@@ -41,7 +41,7 @@ TARGET = {"params": 1e10, "data": 1e12}
 SIZES = {
     "rows": (1_000, 10_000, 100_000, 1_000_000), "cells": (10, 100, 1_000, 10_000), "tasks": (1, 10, 100, 300),
     "candidates": (100, 10_000, 1_000_000), "draws": (1_000, 10_000, 100_000),
-    "fitted tasks": (1, 3, 10, 30), "tasks of optima": (1, 3, 10, 30, 100),
+    "fitted tasks": (1, 3, 10), "tasks of optima": (1, 3, 10, 30),
 }  # fmt: skip
 WHAT = {
     "rows": "Rows of a table of 100 cells and one task",
