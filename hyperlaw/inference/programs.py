@@ -80,7 +80,8 @@ class Programs:
 
     def as_sampled(self, design: Design) -> Space:
         """The space in which members are sampled as they are."""
-        return seen(design, self._zeros(design), None, self._members(design))
+        zeros = self._zeros(design)
+        return seen(design, zeros, zeros, self._members(design))
 
     def seen(self, design: Design, place: np.ndarray, variances: np.ndarray) -> Space:
         """The space for members of these variances, a vector as a place, around the standard deviations at a place."""

@@ -46,8 +46,8 @@ class Space(NamedTuple):
         return {name: (1 - own) * (sites[members[name]] - self.usual[name]) for name, own in self.own.items()}
 
 
-def seen(design: Design, sites: Sites, variances: Sites | None, members: Mapping[str, str]) -> Space:
-    """The space in which each member has the coordinate for its variance; of variance zero where none are given.
+def seen(design: Design, sites: Sites, variances: Sites, members: Mapping[str, str]) -> Space:
+    """The space in which each member has the coordinate for its variance; with zero it is sampled as it is.
 
     Parameters
     ----------
@@ -61,6 +61,5 @@ def seen(design: Design, sites: Sites, variances: Sites | None, members: Mapping
         The site of the standard deviation, by site of members.
     """
     usual = {name: np.asarray(sites[sd]) for name, sd in members.items() if {name, sd} <= sites.keys()}
-    of = {name: np.zeros(np.shape(sites[name])) if variances is None else variances[name] for name in usual}
-    own = {name: np.clip(1 - np.asarray(of[name]) / np.exp(2 * log), 0.0, 1.0) for name, log in usual.items()}
+    own = {name: np.clip(1 - np.asarray(variances[name]) / np.exp(2 * log), 0.0, 1.0) for name, log in usual.items()}
     return Space(design, own, usual)
