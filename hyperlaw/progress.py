@@ -56,14 +56,13 @@ def track[T](items: Iterable[T], description: str, *, total: float | None = None
 
 
 @contextmanager
-def sampling_bar(title: str, *, show: bool) -> Iterator[Callable[[float, int], None]]:
-    """A bar for the sampler: yields a function that is told the share done and the divergences so far."""
+def sampling_bar(title: str, *, show: bool) -> Iterator[Callable[[float, str], None]]:
+    """A bar for the sampler: yields a function that is told the share done and what is being done."""
     columns = (DESCRIPTION, BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
     with _bar(*columns, disable=not show) as bar:
         task = bar.add_task(f"{title}: compiling", total=1.0, note="")
 
-        def report(share: float, divergences: int) -> None:
-            note = f"{divergences} divergences" if divergences else ""
+        def report(share: float, note: str) -> None:
             bar.update(task, completed=share, description=title, note=note, refresh=True)
 
         yield report

@@ -54,7 +54,8 @@ def test_coordinates_keep_the_density_but_for_their_volume(moved):
         place = around(programs, space)
         sites, ours = plain(place), programs.unravel(space.design)(place)
         other = {name for name in ours if np.abs(sites[name] - ours[name]).max() > 1e-9}
-        shifted = {f"optimal_loss_slope_{c}{of}" for c in model.law.covariates for of in ("", "_task")}
+        trend = ("optimal_loss", *(f"optimal_loss_slope_{c}" for c in model.law.covariates))
+        shifted = {f"{name}{of}" for name in trend for of in ("", "_task")}
         members = {name for name in ours if name.endswith("_task") or "_deviation_" in name} & model.members.keys()
         assert other == shifted | members
         density = jax.jit(lambda z: potential_energy(model.model, (space.design,), {}, z))(sites)

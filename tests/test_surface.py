@@ -227,7 +227,7 @@ def test_sampler_moves_in_the_mean_fall_of_the_observed_cells():
     runs = hl.Runs.from_frame(grid(data=(1e8, 2e8, 1.6e9)))
     seen = runs.frame["data"] < 1e9
     model = hl.likelihood(hl.laws.StepLaw(), runs)
-    shifts = model.shifts(BENT, model.design(runs, seen))
+    shifts = model.shifts[0](BENT, model.design(runs, seen))
     for name, half in (("params", np.log(2)), ("data", np.log(2) / 2)):
         t = np.linspace(-half, half, 100_001)
         rate = np.exp(-BENT[f"optimal_loss_exponent_{name}"] * t - BENT[f"optimal_loss_bend_{name}"] * t**2 / 2)
@@ -238,5 +238,23 @@ def test_sampler_moves_in_the_mean_fall_of_the_observed_cells():
 def test_one_value_of_a_covariate_shifts_nothing():
     runs = hl.Runs.from_frame(grid(sizes=(1e6,)))
     model = hl.likelihood(hl.laws.StepLaw(), runs)
-    shifts = model.shifts(BENT, model.design(runs))
+    shifts = model.shifts[0](BENT, model.design(runs))
     assert float(shifts["optimal_loss_slope_params"]) == pytest.approx(0, abs=1e-12)
+
+
+def test_sampler_moves_in_the_mean_of_the_trend_over_the_observed_cells():
+    """Losses pin it whatever the exponent; of each task its own cells, with its own slope."""
+    frame = grid(("a", "b"), data=(1e8, 2e8, 1.6e9))
+    runs = hl.Runs.from_frame(frame[(frame["task"] == "a") | (frame["data"] < 1e9)])
+    model = hl.likelihood(hl.laws.StepLaw(), runs)
+    design = model.design(runs)
+    slopes = {"optimal_loss_slope_params": 0.1, "optimal_loss_slope_data": 0.2}
+    own = {f"{name}_task": slope * np.array([1.0, 1.5]) for name, slope in slopes.items()}
+    p = {**BENT, **slopes, "optimal_loss": 0.0, "optimal_loss_coupling": 0.0}
+    shifts = model.shifts[1]({**p, **own}, design)
+    assert set(shifts) == {"optimal_loss", "optimal_loss_task"}
+    assert float(shifts["optimal_loss"]) == pytest.approx(float(optimal_loss_trend(p, design.covariates).mean()))
+    for task, factor in enumerate((1.0, 1.5)):
+        cells = {name: x[design.task == task] for name, x in design.covariates.items()}
+        trend = optimal_loss_trend({**p, **{name: factor * slope for name, slope in slopes.items()}}, cells)
+        assert float(shifts["optimal_loss_task"][task]) == pytest.approx(float(trend.mean()))

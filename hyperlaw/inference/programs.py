@@ -21,6 +21,7 @@ from numpyro.infer.util import ParamInfo, constrain_fn, potential_energy
 
 from hyperlaw.inference.space import Sites, Space, seen
 from hyperlaw.models.likelihoods.base import Arrays, Design, Likelihood
+from hyperlaw.models.pooling import task_supports
 
 CHUNK = 50
 LONGEST_WARMUP = 10_000
@@ -38,7 +39,7 @@ class Programs:
     """Compiled functions of one model; data and priors are arguments, so that tables of one shape share them.
 
     A place `z` is the vector of all unconstrained sites in the sampler's coordinates: shifted (`Likelihood.shifts`),
-    and members of populations in those of a space (`hyperlaw.inference.space`).
+    and members of populations in those of a space (`hyperlaw.inference.space`) around their shifted centre.
     """
 
     def __init__(self, likelihood: Likelihood, max_tree_depth: int) -> None:
@@ -97,8 +98,11 @@ class Programs:
         }
 
     def _values(self, design: Design, sites: Sites) -> Sites:
-        """Values of what has priors, from unconstrained sites."""
-        return {n: biject_to(prior.support)(sites[n]) for n, prior in design.priors.items() if n in sites}
+        """Values of what has priors, and of each task's, from unconstrained sites."""
+        model = self._likelihood
+        supports = {name: prior.support for name, prior in design.priors.items()}
+        supports |= task_supports(model.parameter_list, design.priors, separate=model.separate)
+        return {name: biject_to(support)(sites[name]) for name, support in supports.items() if name in sites}
 
     def _latent(self, design: Design, known: Sites) -> Sites:
         """Unconstrained, shifted values of sites that are known; of those that are not, their prior means.
@@ -113,8 +117,10 @@ class Programs:
         trace = handlers.trace(at_mean).get_trace(design)
         latent = {n: s for n, s in trace.items() if s["type"] == "sample" and not s["is_observed"]}
         sites = {name: biject_to(site["fn"].support).inv(site["value"]) for name, site in latent.items()}
-        shifts = self._likelihood.shifts(self._values(design, sites), design)
-        return {name: value + shifts.get(name, 0.0) for name, value in sites.items()}
+        values = self._values(design, sites)
+        for shift in self._likelihood.shifts:
+            sites |= {name: sites[name] + by for name, by in shift(values, design).items() if name in sites}
+        return sites
 
     def _centre(self, design: Design, known: Sites) -> jax.Array:
         """The place of known values of sites; of sites that are not known, of their prior means."""
@@ -123,14 +129,15 @@ class Programs:
     def _sites(self, z: jax.Array, space: Space) -> tuple[Sites, jax.Array]:
         """Unconstrained sites at a place, and the log of their volume to its own."""
         design, sites = space.design, self.unravel(space.design)(z)
-        shifts = self._likelihood.shifts(self._values(design, sites), design)
-        sites = {name: value - shifts.get(name, 0.0) for name, value in sites.items()}
         centres = self._likelihood.centres(self._values(design, sites), design)
         logs, log_volume = space.log_stretch(sites, self._likelihood.members), jnp.asarray(0.0)
         for name, log in logs.items():
             centre = centres.get(name, 0.0)
             sites[name] = centre + (sites[name] - centre) * jnp.exp(log)
             log_volume += log.sum()
+        for shift in self._likelihood.shifts:
+            by = shift(self._values(design, sites), design)
+            sites |= {name: sites[name] - by[name] for name in by if name in sites}
         return sites, log_volume
 
     def _potential(self, z: jax.Array, space: Space) -> jax.Array:

@@ -40,7 +40,7 @@ ASKED = (300, 400, 500, 600, 800, 1000, 1500, 2000, 3000)
 CARE = (0.95, 0.98, 0.995)
 DEEPEST = 20  # tree of a draw: a million steps
 MOST = 10_000  # dimensions: a mass matrix of 800 MB
-Report = Callable[[float, int], None]
+Report = Callable[[float, str], None]
 
 
 class Settings(NamedTuple):
@@ -87,7 +87,7 @@ def sample(
 ) -> tuple[Arrays, Arrays]:
     """Posterior draws of every site and sampler statistics, each of shape (chain, draw, ...).
 
-    Must be called inside `jax.enable_x64(True)`. `report` is told the share done and the divergences so far.
+    Must be called inside `jax.enable_x64(True)`. `report` is told the share done and what is being done.
     `earlier` holds draws of the same sites, shape (draw, ...), from a posterior much like this one: chains then start
     at some of them with their covariance as mass matrix, and all of the warm-up goes to the step size.
 
@@ -108,7 +108,8 @@ def sample(
             "cells or tasks at a time: take rows with `where`, or make a table of each task for hl.fit_many."
         )
     design = jax.device_put(design)
-    follow = _Follow(report, chains * (warmup + (draws or ASKED[0])))
+    follow = _Follow(report, chains)
+    follow.begin("warming up", warmup + (draws or ASKED[0]))
     if earlier is None:
         rng = generator(seed, law, "start")
         with one_thread():
@@ -125,11 +126,15 @@ def sample(
         places, groups = z[:: len(z) // chains][:chains], np.full(len(mass), SHARED)
         run = _Stretch(programs, jax.device_put(programs.as_sampled(design)), follow)
     for i, care in enumerate(cares):
+        if i:
+            follow.begin(f"{follow.divergences} divergences: again with smaller steps", half + (draws or ASKED[0]))
         states = run.begin(jax_key(seed, law, "chains", *map(str, cares[1 : i + 1])), places, mass, half)
         states, _, _ = run.forth(states, half, care)
-        follow.keep()
+        follow.divergences = 0
         parts: list[Any] = []
         for length in _lengths(draws):
+            kept = sum(part["diverging"].shape[1] for *_, part in parts)
+            follow.begin(f"{kept + length:,} draws of each chain", length, kept=True)
             states, z, stats = run.forth(states, length, care)
             parts.append((*programs.constrain(z, run.space), stats))
             sites, beyond, stats = jax.tree.map(lambda *blocks: np.concatenate(blocks, axis=1), *parts)
@@ -142,7 +147,7 @@ def sample(
             break
         with one_thread():
             mass, places = mass_matrix(z, first, groups), z[:, -1]
-    report(1.0, follow.divergences)
+    report(1.0, follow.note)
     return sites, stats | {"target_accept": np.full(stats["diverging"].shape, care)}
 
 
@@ -193,20 +198,25 @@ class _Stretch:
 
 
 class _Follow:
-    """Counts iterations and divergences of kept draws over threads, and reports them."""
+    """Counts iterations, and divergences of kept draws, over threads, and reports them."""
 
-    def __init__(self, report: Report, expected: int) -> None:
-        self._report, self._expected = report, expected
-        self._done, self._lock = 0, threading.Lock()
+    def __init__(self, report: Report, chains: int) -> None:
+        self._report, self._chains = report, chains
+        self._stage, self._done, self._expected, self._lock = "", 0, 0, threading.Lock()
         self.divergences, self._kept = 0, False
 
-    def keep(self) -> None:
-        """From now on draws are kept."""
-        self.divergences, self._kept = 0, True
+    def begin(self, stage: str, iterations: int, *, kept: bool = False) -> None:
+        """What comes now, of how many iterations of each chain at least, and whether they are kept."""
+        self._stage, self._kept = stage, kept
+        self._expected = max(self._expected, self._done + self._chains * iterations)
+
+    @property
+    def note(self) -> str:
+        """The stage, and how many of the draws that it keeps diverged."""
+        return self._stage + (f", {self.divergences} divergences" if self._kept and self.divergences else "")
 
     def __call__(self, divergences: int) -> None:
         with self._lock:
             self._done += CHUNK
             self.divergences += divergences if self._kept else 0
-            # How many draws will be enough is not known: the rest of the bar is never quite filled before the end.
-            self._report(self._done / max(self._expected, self._done + CHUNK), self.divergences)
+            self._report(self._done / self._expected, self.note)

@@ -60,6 +60,17 @@ def population_of(
     return dist.LogNormal(jnp.log(value), sd) if positive else dist.Normal(value, sd)
 
 
+def task_supports(
+    parameters: Sequence[Parameter], priors: Mapping[str, dist.Distribution], *, separate: Collection[str]
+) -> dict[str, dist.constraints.Constraint]:
+    """Supports of tasks' values, by site; arguments as for `sample_parameters`."""
+    pooled = [(p, priors[p.name]) for p in parameters if p.group_sd is not None]
+    return {
+        f"{p.name}_task": (prior if p.name in separate else population_of(p, prior, 1.0, 1.0)).support
+        for p, prior in pooled
+    }
+
+
 def group_sd_prior(median: float) -> dist.Distribution:
     """Prior of the standard deviation between tasks: log-normal, so that it keeps off zero."""
     return dist.LogNormal(log(median), 0.5)

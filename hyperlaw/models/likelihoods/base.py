@@ -29,6 +29,7 @@ BLOCK = 64
 BEYOND = 4.0  # how many times the largest scale, where a target is not known yet
 Arrays: TypeAlias = dict[str, np.ndarray]
 Draws: TypeAlias = Mapping[str, np.ndarray]
+Shift: TypeAlias = Callable[[Values, Any], dict[str, jax.Array]]  # of values, those of tasks too, and a design
 
 
 class Design(Protocol):
@@ -244,12 +245,10 @@ class Likelihood[T: Table, D: Design](ABC):
         """Prior of every parameter as a distribution; see `hyperlaw.models.prior.resolve`."""
         return Placed({p.name: resolve(p.prior, places) for p in self.parameter_list})
 
-    def shifts(self, p: Values, design: D) -> dict[str, jax.Array]:
-        """What the sampler adds to unconstrained sites, to straighten a curved ridge: by name, from other sites.
-
-        `p` holds the values of the parameters; only those that are not shifted may be used.
-        """
-        return {}
+    @property
+    def shifts(self) -> tuple[Shift, ...]:
+        """What the sampler adds to unconstrained sites, one after the other, from values that none to come moves."""
+        return ()
 
     @property
     def members(self) -> dict[str, str]:

@@ -6,13 +6,12 @@ model of a sweep, and what is predicted, simulated and scored with it.
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple, Self
+from typing import Self
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
-import numpyro.distributions as dist
 import pandas as pd
 import xarray as xr
 
@@ -21,7 +20,7 @@ from hyperlaw.data.vocabulary import HYPERPARAMETERS
 from hyperlaw.intervals import interval_columns, present
 from hyperlaw.models.identifiability import lacks, several_cells
 from hyperlaw.models.law import Numbers, OptimumLaw, Values
-from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled, row_labels
+from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, Shift, filled, row_labels
 from hyperlaw.models.likelihoods.cell_deviations import sample_cells
 from hyperlaw.models.likelihoods.deviations import drift, half_centred, level_of
 from hyperlaw.models.likelihoods.run_readings import RunReadings
@@ -33,61 +32,16 @@ from hyperlaw.models.likelihoods.surface import (
     best_batch_size,
     best_learning_rate,
     cell_shape,
-    log_mean_slope,
     optimal_loss_trend,
     run_loss,
     surface_parameters,
 )
+from hyperlaw.models.likelihoods.surface_design import SurfaceDesign
+from hyperlaw.models.likelihoods.trend_shifts import mean_losses, mean_slopes
 from hyperlaw.models.parameter import Parameter
 from hyperlaw.quote import quote
 
 LEAST_LOSS_SPREAD = 0.01  # nats; what places the priors must not vanish
-
-
-class SurfaceDesign(NamedTuple):
-    """A sweep as arrays, a pytree: see `hyperlaw.models.likelihoods.base.Design`.
-
-    Attributes
-    ----------
-    learning_rate, batch_size
-        Natural logs, shape (run,).
-    cell
-        Index of each run's cell, shape (run,).
-    loss
-        Loss in nats, read at the edge; shape (run,), 0 where the run diverged.
-    edge
-        From where on a loss of the run's cell is read as "at least so bad", nats; shape (run,).
-    diverged
-        1 where the run diverged, else 0; shape (run,).
-    before
-        Position of the reading before, of the same run, that conditions the model, -1 where there is none; shape
-        (run,).
-    window
-        Distance of the edge above the lowest loss of the cell, nats.
-    given
-        Natural log of the batch size of each cell, shape (cell,), where no cell tried several; else None.
-    level, levels
-        By levelled covariate: position of each cell's level, shape (cell,); and 0, 1, ... one entry a level.
-    """
-
-    learning_rate: np.ndarray
-    batch_size: np.ndarray
-    cell: np.ndarray
-    loss: np.ndarray
-    edge: np.ndarray
-    diverged: np.ndarray
-    before: np.ndarray
-    window: np.ndarray
-    given: np.ndarray | None
-    level: dict[str, np.ndarray]
-    levels: dict[str, np.ndarray]
-    task: np.ndarray
-    tasks: np.ndarray
-    covariates: Arrays
-    priors: dict[str, dist.Distribution]
-    pivot: Arrays
-    present: np.ndarray
-    observed: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,20 +182,10 @@ class LossSurface(Likelihood[Runs, SurfaceDesign]):
         """Parameters of the surface that the law settles: see `hyperlaw.models.law.OptimumLaw.settled`."""
         return self.law.settled(p)
 
-    def shifts(self, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
-        """Log of the trend's mean slope over the range of the observed cells, over that at the pivot, by slope.
-
-        The losses pin the mean; the slope at the pivot only together with exponent and bend, along a curved ridge where
-        a covariate has few values. So the sampler moves in the mean.
-        """
-        p = {**p, **self.settled(p)}
-        seen = jnp.zeros(len(design.task)).at[design.cell].max(design.observed) > 0
-        shifts: dict[str, jax.Array] = {}
-        for name, x in design.covariates.items():
-            low, high = jnp.min(x, where=seen, initial=jnp.inf), jnp.max(x, where=seen, initial=-jnp.inf)
-            mean = log_mean_slope(p, name, low, high)
-            shifts |= {f"optimal_loss_slope_{name}{of}": mean for of in ("", "_task")}
-        return shifts
+    @property
+    def shifts(self) -> tuple[Shift, ...]:
+        """Those of the trend of the lowest loss: `hyperlaw.models.likelihoods.trend_shifts`."""
+        return partial(mean_slopes, self.law), partial(mean_losses, self.law)
 
     def beyond(self, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
         """Best learning rate, and batch size where the law has one, beyond the runs: see `Likelihood.beyond`."""
@@ -357,12 +301,7 @@ def _optimum(law: OptimumLaw, p: Values, x: Values) -> tuple[jax.Array, jax.Arra
 
 def _of_runs[T](of_cells: T, cell: np.ndarray) -> T:
     """What cells have, for each run: numbers stay, arrays of one entry a cell become arrays of one entry a run."""
-    leaves, structure = jax.tree.flatten(of_cells)
-    wide = [i for i, leaf in enumerate(leaves) if jnp.ndim(leaf)]
-    fetched = jnp.stack([jnp.asarray(leaves[i]) for i in wide], axis=1)[cell]
-    for column, i in enumerate(wide):
-        leaves[i] = fetched[:, column]
-    return jax.tree.unflatten(structure, leaves)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[cell] if jnp.ndim(leaf) else leaf, of_cells)
 
 
 def readings_before(frame: pd.DataFrame, seen: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from hyperlaw.data.table import Table
 from hyperlaw.intervals import interval_columns
 from hyperlaw.models.identifiability import lacks
 from hyperlaw.models.law import Numbers, Values
-from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, filled, row_labels
+from hyperlaw.models.likelihoods.base import Arrays, Draws, Likelihood, Shift, filled, row_labels
 from hyperlaw.models.likelihoods.censored_student_t import CensoredStudentT, standard_noise
 from hyperlaw.models.likelihoods.deviations import (
     LEVEL_SD,
@@ -218,9 +218,11 @@ class MeasuredValues(Likelihood[Table, ValuesDesign]):
                 # What is returned is the measured value, or the one drawn where the model is not conditioned.
                 measured[name] = numpyro.sample(name, scatter, obs=design.value[name])
 
-    def shifts(self, p: Values, design: ValuesDesign) -> dict[str, jax.Array]:
+    @property
+    def shifts(self) -> tuple[Shift, ...]:
         """What the law says, of each task alike."""
-        return {f"{name}{of}": shift for name, shift in self.law.shifts(p).items() for of in ("", "_task")}
+        law = self.law
+        return (lambda p, _: {f"{n}{of}": shift for n, shift in law.shifts(p).items() for of in ("", "_task")},)
 
     def sample_deviation(self, p: dict[str, jax.Array], design: ValuesDesign) -> Numbers:
         """Own deviation of each row's cell from the law, inside the model: none here."""

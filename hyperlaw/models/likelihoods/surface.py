@@ -196,10 +196,10 @@ def two_sided(v: Numbers, above: Numbers, below: Numbers) -> jax.Array:
     return (above * bowl(v, above) + below * bowl(v, -below)) / (above + below)
 
 
-def _fall(p: Values, name: str, x: Numbers) -> jax.Array:
-    """Fall of the trend in a covariate from the pivot to x, nats: the integral of its slope, by Gauss-Legendre."""
+def unit_fall(p: Values, name: str, x: Numbers) -> jax.Array:
+    """Fall of the trend in a covariate from the pivot to x over its slope there: an integral, by Gauss-Legendre."""
     rate = jnp.exp(_log_rate(p, name, jnp.asarray(x)[..., None] * _unit_nodes()))
-    return p[f"optimal_loss_slope_{name}"] * x / 2 * jnp.sum(jnp.array(_WEIGHTS) * rate, axis=-1)
+    return x / 2 * jnp.sum(jnp.array(_WEIGHTS) * rate, axis=-1)
 
 
 def _log_rate(p: Values, name: str, t: Numbers) -> jax.Array:
@@ -219,9 +219,14 @@ def _unit_nodes() -> jax.Array:
 
 def optimal_loss_trend(p: Values, x: Values) -> jax.Array:
     """Lowest loss of a cell by the trend, in nats."""
-    falls = [_fall(p, name, x[name]) for name in x]
+    falls = [p[f"optimal_loss_slope_{name}"] * unit_fall(p, name, x[name]) for name in x]
+    return p["optimal_loss"] - together(p, falls)
+
+
+def together(p: Values, falls: Sequence[Numbers]) -> Numbers:
+    """Fall in all covariates, nats, from that in each."""
     coupled = sum(a * b for a, b in combinations(falls, 2))
-    return p["optimal_loss"] - sum(falls) + (p["optimal_loss_coupling"] * coupled if len(falls) > 1 else 0.0)
+    return sum(falls) - (p["optimal_loss_coupling"] * coupled if len(falls) > 1 else 0.0)
 
 
 def log_mean_slope(p: Values, name: str, low: Numbers, high: Numbers) -> jax.Array:

@@ -1,0 +1,50 @@
+"""Coordinates in which the sampler moves over the trend of the lowest loss: its means over the observed cells.
+
+Losses pin the mean slope of the trend, and its mean. Level and slope at the pivot they pin together with exponent and
+bend alone, along curved ridges, where a covariate has few values; and the more tasks share an exponent, the narrower
+those are. So the sampler moves in the means.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from hyperlaw.models.law import Numbers, OptimumLaw, Values
+from hyperlaw.models.likelihoods.surface import log_mean_slope, together, unit_fall
+from hyperlaw.models.likelihoods.surface_design import SurfaceDesign
+
+
+def mean_slopes(law: OptimumLaw, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
+    """Log of the trend's mean slope over the range of the observed cells, over that at the pivot, by slope."""
+    p = {**p, **law.settled(p)}
+    seen = _observed(design)
+    shifts: dict[str, jax.Array] = {}
+    for name, x in design.covariates.items():
+        low, high = jnp.min(x, where=seen, initial=jnp.inf), jnp.max(x, where=seen, initial=-jnp.inf)
+        mean = log_mean_slope(p, name, low, high)
+        shifts |= {f"optimal_loss_slope_{name}{of}": mean for of in ("", "_task")}
+    return shifts
+
+
+def mean_losses(law: OptimumLaw, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
+    """Minus what the trend falls by from the pivot to the mean of the observed cells, nats; to its own, of each task.
+
+    Of the fall in each covariate the mean is taken, and not of what they are together.
+    """
+    p = {**p, **law.settled(p)}
+    seen, tasks = _observed(design).astype(float), len(design.tasks)
+    units = {name: seen * unit_fall(p, name, x) for name, x in design.covariates.items()}
+    of_task = {name: jnp.zeros(tasks).at[design.task].add(unit) for name, unit in (units | {"": seen}).items()}
+
+    def shift(of: str, sums: Values, cells: Numbers) -> jax.Array:
+        slopes = {name: p.get(f"optimal_loss_slope_{name}{of}", p[f"optimal_loss_slope_{name}"]) for name in units}
+        return -together(p, [slopes[name] * sums[name] / cells for name in units])
+
+    shifts = {"optimal_loss": shift("", {name: unit.sum() for name, unit in units.items()}, seen.sum())}
+    if tasks > 1:
+        shifts["optimal_loss_task"] = shift("_task", of_task, jnp.maximum(of_task[""], 1.0))
+    return shifts
+
+
+def _observed(design: SurfaceDesign) -> jax.Array:
+    """Which cells have rows that condition the model, shape (cell,)."""
+    return jnp.zeros(len(design.task)).at[design.cell].max(design.observed) > 0
