@@ -222,8 +222,8 @@ def fit(
         on up to 3,000 of each chain, sampling ends when every value in the posterior has R-hat of at most 1.01 and 400
         effective draws in the bulk and in the tails.
     target_accept
-        Acceptance that the step size of NUTS aims at. Left out, 0.95; where a kept draw diverges, draws begin anew with
-        0.98, and then with 0.995. Which one it was stands in `sample_stats`.
+        Acceptance that the step size of NUTS aims at. Left out, 0.9; where a kept draw diverges, draws begin anew with
+        0.975, and then with 0.995. Which one it was stands in `sample_stats`.
     max_tree_depth
         Of NUTS.
     progress

@@ -199,3 +199,37 @@ def test_only_the_first_table_of_a_shape_is_run_through_numpyro(monkeypatch):
         with jax.enable_x64(True):
             sample(model, design, seed=seed, settings=settings, report=lambda *_: None)
         assert bool(entered) == (seed == 0), entered
+
+
+@pytest.fixture
+def told():
+    """Samples a law of few parameters to simulated optima: what was reported meanwhile, and the statistics."""
+    law = hl.laws.OptimalUTD()
+    table = example_of(hl.likelihood(law, "optima"), 1)
+    _, design = simulate(law, table, seed=0)
+
+    def run(settings):
+        heard = []
+        with jax.enable_x64(True):
+            report = lambda *what: heard.append(what)  # noqa: E731
+            _, stats = sample(hl.likelihood(law, table), design, seed=0, settings=settings, report=report)
+        return heard, stats
+
+    return run
+
+
+def test_what_is_being_done_is_told_with_its_share(told):
+    heard, stats = told(Settings(2, 100, 100, 0.5, 5))
+    shares, notes = zip(*heard, strict=True)
+    assert shares[-1] == 1
+    assert max(shares[:-1]) < 1  # a bar that was full once stands still
+    assert list(dict.fromkeys(note.split(",")[0] for note in notes)) == ["warming up", "100 draws of each chain"]
+    lost = int(stats["diverging"].sum())
+    assert notes[-1] == "100 draws of each chain" + (f", {lost} divergences" if lost else "")
+
+
+def test_that_draws_begin_anew_is_told(told, monkeypatch):
+    monkeypatch.setattr("hyperlaw.inference.sampler.CARE", (0.05, 0.9))
+    heard, stats = told(Settings(2, 100, 100, None, 5))
+    assert any(note.endswith(" divergences: again with smaller steps") for _, note in heard)
+    assert (stats["target_accept"] == 0.9).all()

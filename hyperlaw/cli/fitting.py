@@ -50,7 +50,7 @@ def fit(
     ] = None,
     warmup: Annotated[int, typer.Option(help="Warm-up iterations of each chain, a multiple of 100.")] = 300,
     chains: Annotated[int, typer.Option(help="Number of chains.")] = 4,
-    target_accept: Annotated[float | None, typer.Option(help="Left out, 0.95, and more where draws diverge.")] = None,
+    target_accept: Annotated[float | None, typer.Option(help="Left out, 0.9, and more where draws diverge.")] = None,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:

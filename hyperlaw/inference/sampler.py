@@ -36,8 +36,9 @@ from hyperlaw.streams import check_seed, generator, jax_key
 CARELESS = 0.8  # acceptance while the mass matrix is learned: large steps do, and a divergence costs nothing
 # Draws of each chain after which it is asked whether they are enough, when no number is given.
 ASKED = (300, 400, 500, 600, 800, 1000, 1500, 2000, 3000)
-# Acceptance that the step size aims at, when none is given: the next one where a kept draw has diverged.
-CARE = (0.95, 0.98, 0.995)
+# Acceptance that the step size aims at, when none is given: the next one where a kept draw has diverged. What is not
+# accepted grows with the square of the step, so each halves it.
+CARE = (0.9, 0.975, 0.995)
 DEEPEST = 20  # tree of a draw: a million steps
 MOST = 10_000  # dimensions: a mass matrix of 800 MB
 Report = Callable[[float, str], None]
@@ -46,7 +47,7 @@ Report = Callable[[float, str], None]
 class Settings(NamedTuple):
     """How long and how carefully to sample; `warmup` and `draws` are those of each chain, None for enough draws.
 
-    `target_accept` None begins with 0.95 and takes smaller steps where draws diverge.
+    `target_accept` None begins with 0.9 and takes smaller steps where draws diverge.
     """
 
     chains: int
@@ -68,7 +69,7 @@ def check_settings(seed: object, settings: Settings) -> None:
             raise ValueError(f"{name} must be a multiple of {unit}, received {quote(value)}.")
     if settings.target_accept is not None and not 0 < as_number(settings.target_accept, "target_accept") < 1:
         raise ValueError(
-            f"target_accept must lie between 0 and 1, received {quote(settings.target_accept)}: 0.95 is usual, and "
+            f"target_accept must lie between 0 and 1, received {quote(settings.target_accept)}: 0.9 is usual, and "
             "nearer to 1 takes smaller steps."
         )
     depth = settings.max_tree_depth
@@ -219,4 +220,5 @@ class _Follow:
         with self._lock:
             self._done += CHUNK
             self.divergences += divergences if self._kept else 0
-            self._report(self._done / self._expected, self.note)
+            # A bar that was full once stands still: the last thing that is reported is that all is done.
+            self._report(self._done / max(self._expected, self._done + CHUNK), self.note)
