@@ -363,4 +363,4 @@ def _together(old: Runs, new: Runs | pd.DataFrame | Mapping[str, Any]) -> Runs:
     columns = [name for name in known.columns if name != "cell"]
     # Batch sizes of both are in data points already.
     both = Runs.from_frame(pd.concat([known[columns], frame[columns]]), batch_unit=1, loss_unit=old.loss_unit)
-    return replace(both, notes=(*old.notes, *both.notes))
+    return replace(both, notes=(*old.notes, *both.notes), batch_unit=old.batch_unit)

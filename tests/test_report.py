@@ -180,10 +180,14 @@ def test_no_part_that_was_not_asked_for(choice, rated, short, tmp_path):
             ValueError, match=rf"{name} is of another target than the choice: of params 98\.3k, data 2\.1M"
         ):
             choice.report(tmp_path / "r.html", **{name: replace(one, at=elsewhere)})
+    assert "of the unit in which the table gave it" not in text
     given = {"learning_rate": [3e-3, 4e-3], "batch_size": [128, 256]}
-    bare = hl.decide(choice.fits["StepLaw"], TARGET, risk="mean", candidates=given)
+    fit = choice.fits["StepLaw"]
+    fit = replace(fit, table=replace(fit.table, batch_unit=32.0))
+    bare = hl.decide(fit, TARGET, risk="mean", candidates=given)
     bare.report(tmp_path / "b.html")
     text = (tmp_path / "b.html").read_text(encoding="utf-8")
+    assert f"The batch size is {bare.setting['batch_size'] / 32:g} x 32 data points: so many of the unit" in text
     assert "The candidates were given" in text
     assert "what-if-data" not in text
     assert "against the best of the given candidates" in text

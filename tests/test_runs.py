@@ -73,6 +73,8 @@ def test_numbers_as_text_are_read():
 def test_batch_unit_gives_data_points(given, factor):
     runs = hl.Runs.from_frame(table(), batch_unit=given)
     np.testing.assert_allclose(runs.frame["batch_size"], table()["batch_size"] * factor)
+    # It is kept, for the words of a choice.
+    assert runs.batch_unit == runs.where(runs.frame["seed"] == 0).batch_unit == runs.options["batch_unit"] == factor
 
 
 def test_batch_unit_one_keeps_small_batches_beside_many_tokens():

@@ -68,6 +68,7 @@ def test_there_is_a_golden_file_of_every_format_and_kind_of_table():
 
 def test_a_loaded_fit_says_what_it_said_before(made, file):
     loaded = hl.load_fit(file)
+    assert loaded.table.options == made.table.options
     pd.testing.assert_frame_equal(loaded.check().table, made.check().table)
     at = {"params": 8e6, "data": 4e9, "task": "adam"}
     pd.testing.assert_frame_equal(loaded.predict(at).table, made.predict(at).table)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -35,10 +36,11 @@ def new(everything, old):
 def test_old_and_new_runs_are_fitted_together(everything):
     """New runs in fitted cells: what is sampled is the posterior given all, as a fit from nothing samples it."""
     some = (everything.frame["batch_size"] > 2.0**13) | (everything.frame["learning_rate"] < 4e-3)
-    old = refit(LAW, everything.where(some), seed=0)
+    old = refit(LAW, replace(everything.where(some), batch_unit=2.0), seed=0)
     fit = hl.update(old, everything.frame[~some], seed=1, chains=2, draws=500, progress=False)
     assert isinstance(fit, hl.Fit)
     assert fit.runs.frame["loss"].sort_index().equals(everything.frame["loss"])
+    assert fit.runs.batch_unit == old.runs.batch_unit == 2.0
     assert fit.likelihood == old.likelihood
     assert json.loads(fit.tree.attrs["settings"]) == SHORT._asdict() | {"warmup": 200}
     origin = json.loads(fit.tree.attrs["updated_from"])

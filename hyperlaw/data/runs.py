@@ -39,10 +39,13 @@ class Runs(RunReaders):
         Unit of the loss.
     notes
         What was left out on the way in, and what was made one; one sentence each.
+    batch_unit
+        Data points in one unit of the batch size as it came. `frame` has data points; choices are told in both.
     """
 
     loss_unit: str = NATS
     notes: tuple[str, ...] = ()
+    batch_unit: float = 1.0
     kind: ClassVar[str] = "runs"
     without_a_law: ClassVar[str] = " The best setting of each cell, with its error, is runs.optima()."
 
@@ -157,7 +160,8 @@ class Runs(RunReaders):
         positive(table, found, [*HYPERPARAMETERS, "steps", *RUN_SCALES])
         if "data" in table:
             no_steps(found["data"], table)
-        table["batch_size"] *= batch_factor(table, batch_unit)
+        per_unit = batch_factor(table, batch_unit)
+        table["batch_size"] *= per_unit
         if "steps" in table:
             table["data"] = table["steps"] * table["batch_size"]
         table["seed"] = checks.seeds(table["seed"], found["seed"]) if "seed" in table else 0
@@ -175,7 +179,7 @@ class Runs(RunReaders):
         sweep(table, scales, beside)
         of_run = ["run"] if "run" in table else []
         columns = [*HYPERPARAMETERS, *scales, "task", "seed", *of_run, "loss", "diverged", "cell"]
-        return cls(table[columns], NATS if unit == outcomes.PERPLEXITY else unit, tuple(notes))
+        return cls(table[columns], NATS if unit == outcomes.PERPLEXITY else unit, tuple(notes), float(per_unit))
 
     # A path is read as it is in a table: these are the names that people look for.
     from_csv = from_frame
@@ -206,9 +210,9 @@ class Runs(RunReaders):
         return cells.assign(runs=groups.size(), diverged=groups["diverged"].sum(), lowest_loss=groups["loss"].min())
 
     @property
-    def options(self) -> dict[str, str | tuple[str, ...]]:
-        """Unit of the loss, and notes."""
-        return {"loss_unit": self.loss_unit, "notes": self.notes}
+    def options(self) -> dict[str, str | float | tuple[str, ...]]:
+        """Units of the loss and of the batch size, and notes."""
+        return {"loss_unit": self.loss_unit, "notes": self.notes, "batch_unit": self.batch_unit}
 
     def _take(self, rows: np.ndarray) -> "Runs":
         chosen = self._frame.iloc[rows].copy()

@@ -64,7 +64,7 @@ class Table(Shown):
         return tuple(sorted(self._frame["task"].unique()))
 
     @property
-    def options(self) -> dict[str, str | tuple[str, ...]]:
+    def options(self) -> dict[str, str | float | tuple[str, ...]]:
         """What it keeps beside its rows, by name: arguments of the class."""
         return {}
 

@@ -39,8 +39,9 @@ def sections(choice: Decided) -> dict[str, list[str]]:
 def _setting(choice: Decided) -> list[str]:
     rate, batch = (f"{name} = {value_words(choice, name)}" for name in HYPERPARAMETERS)
     steps = f" ({steps_words(choice)} steps)" if "data" in choice.at else ""
+    units = f" = {count}" if (count := counted(choice)) else ""
     return [
-        f"{rate} and {batch} data points{steps} for {target_words(choice.at)}.",
+        f"{rate} and {batch} data points{units}{steps} for {target_words(choice.at)}.",
         f"Regret is what a setting loses against {choice.against}. Of all settings allowed, this has the least "
         f"{risk_words(choice.risk)}: {regret_words(choice, choice.table.loc['recommended', 'risk'])}.",
     ]
@@ -201,6 +202,17 @@ def value_words(choice: Decided, name: str) -> str:
     width = choice.intervals.loc[name, "upper"] - choice.intervals.loc[name, "lower"]
     count = max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2)
     return f"{float(f'{value:.{count}g}'):,.0f}" if 1e4 <= value < 1e9 else figures(value, count)
+
+
+def counted(choice: Decided) -> str:
+    """The batch size in the unit of the table that was fitted, as "256 x 2,048"; nothing where that is a data point."""
+    units = {fit.runs.batch_unit for fit in choice.fits.values()}
+    if len(units) > 1 or units == {1.0}:
+        return ""
+    (unit,) = units
+    count = choice.setting["batch_size"] / unit
+    near = f"{count:,.0f}" if abs(count - round(count)) < 1e-6 * count else figures(count, 3)
+    return f"{near} x {unit:,.6g}"
 
 
 def risk_words(risk: Risk, of: str = "regret") -> str:

@@ -11,6 +11,7 @@ from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.explain import (
     batch_size_given,
     change_sentences,
+    counted,
     extrapolation_sentences,
     law_sentences,
     limit_sentences,
@@ -81,6 +82,7 @@ def report_choice(
         "target": _words(choice.at),
         "choice": choice,
         "setting": {words: value_words(choice, name) for name, words in NAMES.items()},
+        "counted": counted(choice),
         "given": batch_size_given(choice),
         "sure": _sure(choice),
         "prices": _prices(choice),
