@@ -89,6 +89,11 @@ def test_extremes_stay_finite():
             "received 300. Give batch_size and reference in one unit",
         ),
         ({"batch_size": [300.0, 400.0], **ZHANG}, "received 300, 1 of 2 draws too low. Give"),
+        (
+            {"batch_size": [1e3, 1e308], "to_overhead": 5.0},
+            r"is 5e\+03 to inf, beyond what a number can hold: received batch sizes of 1e\+03 to 1e\+308 and knees",
+        ),
+        ({"to_overhead": 0.2, "knee": 1e-3}, "is 0 to 0, beyond what a number can hold.* A knee is near 1; give"),
     ],
 )
 def test_what_is_no_conversion_is_refused(given, text):

@@ -225,7 +225,7 @@ def parameter(name):
     return hl.Parameter(name, "anything", "", dist.Normal(0, 1), "wide")
 
 
-WORDS = ", ".join(sorted(RESERVED))
+WORDS = ", ".join(sorted(RESERVED)) + ", and all that end in _task or _task_sd"
 REFUSED = {
     "no covariates": (hl.OptimumLaw, {"own_parameters": ()}, "Wrong does not state covariates."),
     "nothing stated": (
@@ -234,6 +234,10 @@ REFUSED = {
     "reserved": (
         PowerOfBatch, {"own_parameters": (*PowerOfBatch.own_parameters, parameter("draw"))},
         f"Wrong names 'draw' twice or by a reserved word. The reserved words are: {WORDS}.",
+    ),
+    "what a fit calls tasks' values": (
+        PowerOfBatch, {"own_parameters": (*PowerOfBatch.own_parameters, parameter("a_task"), parameter("b_task_sd"))},
+        f"Wrong names 'a_task', 'b_task_sd' twice or by a reserved word. The reserved words are: {WORDS}.",
     ),
     "twice": (
         PowerOfBatch, {"own_parameters": (*PowerOfBatch.own_parameters, parameter("log_steps"), parameter("task"))},

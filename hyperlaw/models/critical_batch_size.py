@@ -53,8 +53,8 @@ def critical_batch_size(
     Raises
     ------
     ValueError
-        When neither definition has an overhead, a reference has none, a number is not what it must be, or the batch
-        size lies where its definition allows none.
+        When neither definition has an overhead, a reference has none, a number is not what it must be, the batch
+        size lies where its definition allows none, or the answer is no finite number.
 
     Examples
     --------
@@ -82,7 +82,17 @@ def critical_batch_size(
     more, start = _definition(overhead, reference, "")
     to_more, to_start = _definition(to_overhead, to_reference, "to_")
     critical = log_batch if overhead is None else _to_critical(log_batch, bend, more, start)
-    return np.asarray(np.exp(critical if to_overhead is None else _from_critical(critical, bend, to_more, to_start)))
+    with np.errstate(over="ignore"):
+        found = np.asarray(
+            np.exp(critical if to_overhead is None else _from_critical(critical, bend, to_more, to_start))
+        )
+    if not (np.isfinite(found) & (found > 0)).all():
+        raise ValueError(
+            f"in that definition the critical batch size is {found.min():.3g} to {found.max():.3g}, beyond what a "
+            f"number can hold: received batch sizes of {size.min():.3g} to {size.max():.3g} and knees of "
+            f"{bend.min():.3g} to {bend.max():.3g}. A knee is near 1; give batch sizes in data points."
+        )
+    return found
 
 
 def _from_critical(critical: np.ndarray, knee: np.ndarray, more: float, start: float) -> np.ndarray:

@@ -22,6 +22,7 @@ Numbers: TypeAlias = Any
 Values: TypeAlias = Mapping[str, Numbers]
 # Names that ArviZ's plots keep for themselves.
 RESERVED = frozenset({"alpha", "model", "sample", "column", "ci_bound", "chain", "draw", "task", "cell", "run", "row"})
+ENDINGS = ("_task", "_task_sd")  # of what a fit calls each task's value, and their spread
 
 
 @dataclass(frozen=True, repr=False)
@@ -309,8 +310,8 @@ def register[L: type[Law]](law: L) -> L:
     TypeError
         When it is not a subclass of `OptimumLaw` or `ValueLaw`.
     ValueError
-        When another law has its name, it lacks an attribute or a function, names a parameter twice or by a reserved
-        word, or its functions ask for a parameter or covariate that it does not list.
+        When another law has its name, it lacks an attribute or a function, names a parameter twice, by a reserved
+        word or as a fit names tasks' values, or its functions ask for a parameter or covariate that it does not list.
     """
     if not (isinstance(law, type) and issubclass(law, OptimumLaw | ValueLaw)):
         raise TypeError(f"register takes a subclass of hl.OptimumLaw or hl.ValueLaw, received {quote(law)}.")
@@ -321,11 +322,11 @@ def register[L: type[Law]](law: L) -> L:
     if absent:
         raise ValueError(f"{name} does not state {', '.join(absent)}. The docstring of hl.Law says what each is.")
     names = [p.name for p in law.own_parameters]
-    bad = sorted({n for n in names if names.count(n) > 1 or n in RESERVED})
+    bad = sorted({n for n in names if names.count(n) > 1 or n in RESERVED or n.endswith(ENDINGS)})
     if bad:
         raise ValueError(
             f"{name} names {some_of(map(quote, bad))} twice or by a reserved word. The reserved words are: "
-            f"{', '.join(sorted(RESERVED))}."
+            f"{', '.join(sorted(RESERVED))}, and all that end in {' or '.join(ENDINGS)}."
         )
     if not law.__module__.startswith(__package__):  # those of the package are held to it by its tests
         _check_functions(law)
