@@ -38,7 +38,8 @@ def test_fit_a_csv(small, rough, tmp_path):
     """Far too few draws: the checks fail, which the exit status says. The folder of the fit is made."""
     small.frame.drop(columns="cell").to_csv(tmp_path / "runs.csv", index=False)
     out = tmp_path / "made" / "fit.nc"
-    short = ["--draws", "50", "--warmup", str(CHECKED["warmup"]), "--seed", "0"]
+    care = ["--target-accept", str(CHECKED["target_accept"])]
+    short = ["--draws", "50", "--warmup", str(CHECKED["warmup"]), "--seed", "0", *care]
     said = run(app, ["fit", str(tmp_path / "runs.csv"), "--out", str(out), "--law", "steplaw", *short, "--json"])
     assert said.exit_code == 1, said.output
     told = json.loads(said.stdout)
