@@ -182,8 +182,10 @@ def test_hardware_batch_sizes(fit, choice):
     assert f"batch_size = {choice.setting['batch_size']:g} data points" in choice.explain()
     # The table may have counted sequences: so does the answer.
     in_sequences = replace(choice, fits={"StepLaw": replace(fit, table=replace(fit.table, batch_unit=64.0))})
-    told = f"= {choice.setting['batch_size']:g} data points = {choice.setting['batch_size'] / 64:g} x 64 ("
+    told = f"= {choice.setting['batch_size']:g} data points ({choice.setting['batch_size'] / 64:g} x 64) ("
     assert told in in_sequences.explain()
+    in_many = replace(choice, fits={"StepLaw": replace(fit, table=replace(fit.table, batch_unit=1048576.0))})
+    assert re.search(r"data points \(about 0\.000\S+ x 1,048,576\) \(", in_many.explain())
     both = [hl.OneOf("batch_size", values=[128, 256]), hl.OneOf("learning_rate", values=[0.003, 0.004])]
     choice = hl.decide(fit, TARGET, risk=hl.CVaR(0.9), subject_to=both)
     assert len(choice.candidates) == 4

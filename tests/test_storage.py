@@ -194,6 +194,12 @@ def test_what_is_no_whole_netcdf_is_refused(other, content, text):
     refused(other, text)
 
 
+@pytest.mark.parametrize("unit", ["2048", 0, None, np.nan])
+def test_a_unit_that_is_none_is_refused(file, unit):
+    changed(file, table_options=json.dumps({"batch_unit": unit}))
+    refused(file, "its table cannot be read .*batch_unit must be finite and above zero")
+
+
 @pytest.mark.parametrize(
     ("attrs", "text"),
     [

@@ -16,7 +16,7 @@ from hyperlaw.data.optima import Optima
 from hyperlaw.data.outcomes import NATS
 from hyperlaw.data.run_readers import RunReaders
 from hyperlaw.data.steps_to_loss import StepsToLoss
-from hyperlaw.data.sweep_shape import batch_factor, merged_data, no_steps, sweep
+from hyperlaw.data.sweep_shape import batch_factor, check_batch_unit, merged_data, no_steps, sweep
 from hyperlaw.data.table import example_rows
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, RUN_SCALES
 from hyperlaw.display import View
@@ -48,6 +48,9 @@ class Runs(RunReaders):
     batch_unit: float = 1.0
     kind: ClassVar[str] = "runs"
     without_a_law: ClassVar[str] = " The best setting of each cell, with its error, is runs.optima()."
+
+    def __post_init__(self) -> None:
+        check_batch_unit(self.batch_unit)
 
     @classmethod
     def from_frame(

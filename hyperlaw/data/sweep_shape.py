@@ -19,6 +19,12 @@ MANY_STEPS = 1e6  # in a run: so many would be strange in a sweep of small ones
 GAP = 64
 
 
+def check_batch_unit(unit: object) -> None:
+    """Refuse what is no number above zero; ValueError."""
+    if not isinstance(unit, int | float | np.number) or not (np.isfinite(unit) and unit > 0):
+        raise ValueError(f"batch_unit must be finite and above zero, received {quote(unit)}.")
+
+
 def batch_factor(table: pd.DataFrame, unit: float | None) -> float:
     """Data points in one unit of batch size; batches and data must then be in the same unit.
 
@@ -28,8 +34,7 @@ def batch_factor(table: pd.DataFrame, unit: float | None) -> float:
         When the unit is no number above zero, or batches and data are clearly not in one unit.
     """
     factor = 1.0 if unit is None else unit
-    if not isinstance(factor, int | float | np.number) or not (np.isfinite(factor) and factor > 0):
-        raise ValueError(f"batch_unit must be finite and above zero, received {quote(unit)}.")
+    check_batch_unit(factor)
     if "data" not in table:
         return factor
     batch, data = table["batch_size"] * factor, table["data"]

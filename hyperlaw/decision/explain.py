@@ -39,7 +39,7 @@ def sections(choice: Decided) -> dict[str, list[str]]:
 def _setting(choice: Decided) -> list[str]:
     rate, batch = (f"{name} = {value_words(choice, name)}" for name in HYPERPARAMETERS)
     steps = f" ({steps_words(choice)} steps)" if "data" in choice.at else ""
-    units = f" = {count}" if (count := counted(choice)) else ""
+    units = f" ({count})" if (count := counted(choice)) else ""
     return [
         f"{rate} and {batch} data points{units}{steps} for {target_words(choice.at)}.",
         f"Regret is what a setting loses against {choice.against}. Of all settings allowed, this has the least "
@@ -211,8 +211,9 @@ def counted(choice: Decided) -> str:
         return ""
     (unit,) = units
     count = choice.setting["batch_size"] / unit
-    near = f"{count:,.0f}" if abs(count - round(count)) < 1e-6 * count else figures(count, 3)
-    return f"{near} x {unit:,.6g}"
+    if abs(count - round(count)) < 1e-9 * count:
+        return f"{count:,.0f} x {unit:,.10g}"
+    return f"about {float(f'{count:.3g}'):,.10g} x {unit:,.10g}"
 
 
 def risk_words(risk: Risk, of: str = "regret") -> str:

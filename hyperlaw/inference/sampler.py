@@ -128,7 +128,7 @@ def sample(
         run = _Stretch(programs, jax.device_put(programs.as_sampled(design)), follow)
     for i, care in enumerate(cares):
         if i:
-            follow.begin(f"{follow.divergences} divergences: again with smaller steps", half + (draws or ASKED[0]))
+            follow.begin(f"{follow.lost}: again with smaller steps", half + (draws or ASKED[0]))
         states = run.begin(jax_key(seed, law, "chains", *map(str, cares[1 : i + 1])), places, mass, half)
         states, _, _ = run.forth(states, half, care)
         follow.divergences = 0
@@ -213,8 +213,13 @@ class _Follow:
 
     @property
     def note(self) -> str:
-        """The stage, and how many of the draws that it keeps diverged."""
-        return self._stage + (f", {self.divergences} divergences" if self._kept and self.divergences else "")
+        """The stage, and divergences among the draws that it keeps."""
+        return self._stage + (f", {self.lost}" if self._kept and self.divergences else "")
+
+    @property
+    def lost(self) -> str:
+        """How many of the draws that were kept diverged."""
+        return f"{self.divergences} divergence{'s' if self.divergences > 1 else ''}"
 
     def __call__(self, divergences: int) -> None:
         with self._lock:

@@ -5,6 +5,8 @@ bend alone, along curved ridges, where a covariate has few values; and the more 
 those are. So the sampler moves in the means.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 
@@ -15,7 +17,7 @@ from hyperlaw.models.likelihoods.surface_design import SurfaceDesign
 
 def mean_slopes(law: OptimumLaw, p: Values, design: SurfaceDesign) -> dict[str, jax.Array]:
     """Log of the trend's mean slope over the range of the observed cells, over that at the pivot, by slope."""
-    p = {**p, **law.settled(p)}
+    p = _settled(law, p, design, [f"optimal_loss_slope_{name}" for name in design.covariates])
     seen = _observed(design)
     shifts: dict[str, jax.Array] = {}
     for name, x in design.covariates.items():
@@ -30,7 +32,7 @@ def mean_losses(law: OptimumLaw, p: Values, design: SurfaceDesign) -> dict[str, 
 
     Of the fall in each covariate the mean is taken, and not of what they are together.
     """
-    p = {**p, **law.settled(p)}
+    p = _settled(law, p, design, [])
     seen, tasks = _observed(design).astype(float), len(design.tasks)
     units = {name: seen * unit_fall(p, name, x) for name, x in design.covariates.items()}
     of_task = {name: jnp.zeros(tasks).at[design.task].add(unit) for name, unit in (units | {"": seen}).items()}
@@ -43,6 +45,12 @@ def mean_losses(law: OptimumLaw, p: Values, design: SurfaceDesign) -> dict[str, 
     if tasks > 1:
         shifts["optimal_loss_task"] = shift("_task", of_task, jnp.maximum(of_task[""], 1.0))
     return shifts
+
+
+def _settled(law: OptimumLaw, p: Values, design: SurfaceDesign, shifted: Sequence[str]) -> Values:
+    """Values with those that the law settles, from prior means of what is shifted: no shift may depend on that."""
+    means = {name: design.priors[name].mean for name in ("optimal_loss", *shifted) if name in design.priors}
+    return {**p, **law.settled({**p, **means})}
 
 
 def _observed(design: SurfaceDesign) -> jax.Array:
