@@ -179,9 +179,9 @@ def overview(table: pd.DataFrame) -> str:
             return ", ".join("" if np.isnan(mean) else f"{100 * mean:.0f} %" for mean in means)
 
         cells = [
-            block.title, str(len(law)), nats(law["regret"].mean()), nats(law["regret"].max()),
+            block.title, str(len(law)), _nats(law["regret"].mean()), _nats(law["regret"].max()),
             ", ".join(f"{1e3 * law[f'regret_{n}'].mean():.1f}" for n in ("expected", "q90", "cvar90")) + " e-3",
-            f"{by_hand.idxmin()} {nats(by_hand.min())}", share("inside_regret"),
+            f"{by_hand.idxmin()} {_nats(by_hand.min())}", share("inside_regret"),
             share("inside_learning_rate", "inside_batch_size"), share("covered_learning_rate", "covered_batch_size"),
             share("inside_loss"), f"{law['width_loss'].mean():.2g}", share("covered_runs"),
         ]  # fmt: skip
@@ -189,8 +189,7 @@ def overview(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def nats(value: float) -> str:
-    """A loss in thousandths of a nat."""
+def _nats(value: float) -> str:
     return f"{1e3 * value:.2f}e-3"
 
 
@@ -205,9 +204,9 @@ def predicted_and_lost(table: pd.DataFrame) -> str:
     for risk, rows in laws[laws["regret"].notna()].groupby("risk"):
         worst = rows["regret"].nlargest(max(1, round(len(rows) / 10))).mean()
         cells = [
-            risk, str(len(rows)), nats(rows["regret_expected"].mean()), nats(rows["regret"].mean()),
-            nats(rows["regret_q90"].mean()), f"{100 * rows['inside_regret'].astype(float).mean():.0f} %",
-            nats(rows["regret_cvar90"].mean()), nats(worst),
+            risk, str(len(rows)), _nats(rows["regret_expected"].mean()), _nats(rows["regret"].mean()),
+            _nats(rows["regret_q90"].mean()), f"{100 * rows['inside_regret'].astype(float).mean():.0f} %",
+            _nats(rows["regret_cvar90"].mean()), _nats(worst),
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -238,7 +237,7 @@ def _line(method: str, rows: pd.DataFrame) -> str:
         if np.isnan(value):
             cells.append("")
         elif name.startswith("regret"):
-            cells.append(nats(value))
+            cells.append(_nats(value))
         else:
             cells.append(f"{100 * value:.0f} %" if name.startswith(("covered", "inside")) else f"{value:.3g}")
     return f"| {method} | " + " | ".join(cells) + " |"
