@@ -5,7 +5,7 @@ bend alone, along curved ridges, where a covariate has few values; and the more 
 those are. So the sampler moves in the means.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -35,16 +35,17 @@ def mean_losses(law: OptimumLaw, p: Values, design: SurfaceDesign) -> dict[str, 
     p = _settled(law, p, design, [])
     seen, tasks = _observed(design).astype(float), len(design.tasks)
     units = {name: seen * unit_fall(p, name, x) for name, x in design.covariates.items()}
-    of_task = {name: jnp.zeros(tasks).at[design.task].add(unit) for name, unit in (units | {"": seen}).items()}
 
-    def shift(of: str, sums: Values, cells: Numbers) -> jax.Array:
+    def by_task(values: jax.Array) -> jax.Array:
+        return jnp.zeros(tasks).at[design.task].add(values)
+
+    def shift(of: str, total: Callable[[jax.Array], jax.Array]) -> Numbers:
         slopes = {name: p.get(f"optimal_loss_slope_{name}{of}", p[f"optimal_loss_slope_{name}"]) for name in units}
-        return -together(p, [slopes[name] * sums[name] / cells for name in units])
+        cells = jnp.maximum(total(seen), 1.0)
+        return -together(p, [slopes[name] * total(unit) / cells for name, unit in units.items()])
 
-    shifts = {"optimal_loss": shift("", {name: unit.sum() for name, unit in units.items()}, seen.sum())}
-    if tasks > 1:
-        shifts["optimal_loss_task"] = shift("_task", of_task, jnp.maximum(of_task[""], 1.0))
-    return shifts
+    shifts = {"optimal_loss": shift("", jnp.sum)}
+    return shifts | ({"optimal_loss_task": shift("_task", by_task)} if tasks > 1 else {})
 
 
 def _settled(law: OptimumLaw, p: Values, design: SurfaceDesign, shifted: Sequence[str]) -> Values:
