@@ -30,7 +30,7 @@ def budgets():
 
 @pytest.fixture(scope="module")
 def tested(budgets):
-    return backtest({"OptimalUTD": LAW}, budgets, seed=0, progress=False)
+    return backtest(LAW, budgets, seed=0, progress=False)
 
 
 # Scores, on a fit whose draws are known.

@@ -261,6 +261,8 @@ def test_a_batch_size_that_is_set_far_from_the_best_gets_its_own_learning_rate(f
     for rule in (hl.OneOf("batch_size", [small]), hl.AtMost("batch_size", small)):
         choice = hl.decide(fit, TARGET, risk="mean", subject_to=rule)
         assert choice.batch_size_set == pytest.approx(small)
+        if isinstance(rule, hl.AtMost):  # rounded, a setting keeps to its bound
+            assert float(value_words(choice, "batch_size").replace(",", "")) <= small
         rate = choice.intervals.loc["learning_rate"]
         assert rate["lower"] < choice.setting["learning_rate"] < rate["upper"]
         assert rate["median"] < free.intervals.loc["learning_rate", "lower"]
@@ -277,6 +279,29 @@ def test_a_batch_size_that_is_set_far_from_the_best_gets_its_own_learning_rate(f
         assert middle.tolist() == free.table.loc["posterior_median", ["learning_rate", "batch_size"]].tolist()
     assert free.batch_size_set is None
     assert free.table["allowed"].all()
+
+
+def test_a_batch_size_in_units_is_refused(fit):
+    """A table of sequences: 16 of them are meant, where 16 tokens are less than one."""
+    of_sequences = replace(fit, table=replace(fit.table, batch_unit=64.0))
+    rules = hl.OneOf("batch_size", [16, 32]), hl.OneOf("batch_size", multiples_of=16), hl.AtMost("batch_size", 16)
+    for rule in (*rules, hl.AtLeast("batch_size", 16)):
+        text = (
+            f"{rule} counts data points, and 16 of them are less than one unit of the table's batch sizes (64 data "
+            "points). If 16 such units are meant, give 16 x 64 = 1024."
+        )
+        with pytest.raises(ValueError, match=re.escape(text)):
+            hl.decide(of_sequences, TARGET, risk="mean", subject_to=rule)
+    for rule in (hl.OneOf("batch_size", multiples_of=64), hl.AtMost("batch_size", 64), hl.AtMost("steps", 1e6)):
+        hl.decide(of_sequences, TARGET, risk="mean", subject_to=rule)
+
+
+def test_an_open_optimum_is_said_to_be_open(fit):
+    said = "The best learning rate is hardly known: its interval spans a factor of"
+    assert said not in hl.decide(fit, TARGET, risk="mean").explain()
+    runs = hl.Runs.from_frame(grid())
+    made = made_fit(hl.laws.StepLaw(), runs, TRUTH, scattered={"log_learning_rate": 2.0}, draws=100, whole=True)
+    assert said in hl.decide(made, TARGET, risk="mean", despite="made up").explain()
 
 
 def test_values_that_were_named_are_no_edge_to_widen(fit):
@@ -311,3 +336,5 @@ def test_a_batch_size_that_moves_with_the_cells_is_one_of_the_scales(tmp_path):
     assert choice.extrapolation.loc["batch_size", "decades"] == pytest.approx(np.log10(4))
     assert "decades beyond the runs in batch_size" in choice.explain()
     choice.plot().savefig(tmp_path / "choice.png")
+    # The best small run again: at the batch size of the target, since no run says what another one would change.
+    assert choice.table.loc["reuse_best", "batch_size"] == choice.setting["batch_size"] == target["batch_size"]

@@ -8,7 +8,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import TRUTH, VALUE_TRUTH
+from conftest import TRUTH, VALUE_TRUTH, grid
+from made_fit import made_fit
 from matplotlib.mathtext import MathTextParser
 from test_own_law import PowerOfBatch
 
@@ -157,3 +158,11 @@ def test_matplotlib_reads_the_latex(law):
 def test_every_law_of_the_package_states_one(name):
     text = " ".join(LAWS[name]().equation())
     assert all(f"{{{p.name}" in text for p in LAWS[name].own_parameters)
+
+
+def test_it_says_of_what_the_table_says_nothing():
+    made = made_fit(
+        hl.laws.StepLaw(), hl.Runs.from_frame(grid()), TRUTH, scattered={"exponent_data": 0.5}, draws=100, whole=True
+    )
+    (meaning,) = (p.meaning for p in made.law.own_parameters if p.name == "exponent_data")
+    assert f"The table says nothing of: {meaning}. The intervals are the priors'." in made.equation()

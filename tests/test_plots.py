@@ -5,12 +5,14 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import TARGET
+from conftest import TARGET, TRUTH, grid
+from made_fit import made_fit
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgba
 
 import hyperlaw as hl
 from hyperlaw import plots
+from hyperlaw.decision.trajectory import law_trajectory
 from hyperlaw.diagnostics.sweep_checks import one_sidedness, ranks_by_side
 from hyperlaw.inference.bands import loss_bands
 from hyperlaw.inference.cell_surface import DRAWS, cell_surface
@@ -187,9 +189,38 @@ def test_losses_of_chosen_cells(fit):
 def test_losses_of_several_tasks_show_the_smallest_and_largest_cell_of_each(pooled):
     figure = drawn(plots.losses(pooled))
     assert figure.get_suptitle() == "6 of 18 cells"
+
     titles = [" ".join(ax.get_title().split("\n")[:-1]) for ax in figure.axes]
     small, large = "params 1M, data 100M", "params 4M, data 1.6B"
     assert titles == [f"{task}, {cell}" for task in ("adam", "lion", "sgd") for cell in (small, large)]
+
+
+def test_a_picture_of_runs_says_which_batch_sizes_it_leaves_out():
+    frame = grid(rates=3, batches=8, sizes=(1e6,))
+    frame["loss"] = 3 + np.log(frame["learning_rate"] / 1e-3) ** 2 + 1e3 / frame["data"] ** 0.5
+    runs = hl.Runs.from_frame(frame)
+    said = "6 batch sizes of up to 8 in each"
+    assert runs.plot().get_suptitle() == said
+    made = made_fit(hl.laws.StepLaw(), runs, TRUTH, draws=20, whole=True)
+    figure = plots.losses(made, cells=[0])
+    assert figure.get_suptitle() == said
+    assert f"{6 * 3} runs" in figure.axes[0].get_title()
+
+
+def test_the_law_has_no_notch_at_the_horizons_that_were_run():
+    """Each was trained for alone, and strays from the law by itself: that is its cells', not the law's."""
+    law = hl.LossSurface(hl.laws.StepLaw(), own_horizons=True)
+    truth = TRUTH | {"data_sd_learning_rate": 0.5, "data_sd_batch_size": 0.5}
+    made = made_fit(law, hl.Runs.from_frame(grid()), truth, scattered={"log_learning_rate": 0.1}, draws=200)
+    seen = {name: 0 * made.draws[name] for name in made.draws if name.startswith("data_deviation")}  # known exactly
+    tree = xr.DataTree.from_dict({"posterior": made.draws.assign(seen)})
+    tree.attrs = made.tree.attrs
+    made = replace(made, tree=tree)
+    at = {name: float(made.runs.cells[name].max()) for name in ("params", "data")}
+    for where in (at, at | {"data": 4 * at["data"]}):
+        along = law_trajectory(made, where)
+        width = np.log(along["learning_rate_upper"] / along["learning_rate_lower"])
+        assert width.max() < 1.2 * width.min()
 
 
 def test_losses_of_a_prior_prediction(fit, small):

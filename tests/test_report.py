@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -22,10 +23,11 @@ from typer.testing import CliRunner
 
 import hyperlaw as hl
 from hyperlaw.cli import app
+from hyperlaw.diagnostics.sensitivity import prior_sensitivity
 from hyperlaw.report import choice as choice_module
 from hyperlaw.report import ladders
 from hyperlaw.report.ladders import what_if_of
-from hyperlaw.report.what_if import Packed, answer, costs
+from hyperlaw.report.what_if import SAME, Packed, answer, costs
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
@@ -101,6 +103,18 @@ def pages(written):
 def held(written):
     """What the sliders of each page go by."""
     return written[1]
+
+
+def test_doubts_name_what_parameters_mean(choice, pages):
+    """A page is read by people who have not met the names of parameters."""
+    (law,) = choice.fits.values()
+    table = prior_sensitivity(law, choice.at).table
+    assert table["diagnosis"].any()
+    page = pages["choice"].read_text()
+    for parameter in table.loc[table["diagnosis"] != "", "mostly"]:
+        (meaning,) = (p.meaning for p in law.likelihood.parameter_list if p.name == parameter)
+        assert escape(f"(mostly the prior of {meaning})") in page
+        assert f"the prior of {parameter}" not in page
 
 
 @pytest.fixture
@@ -238,6 +252,8 @@ def test_regrets_of_the_page_are_those_of_the_choice(choice, rated, hostile, hel
         rows = ((np.arange(what.draws) + 0.5) * len(full) // what.draws).astype(int)
         np.testing.assert_allclose(found.kept, full[rows], rtol=0.02, atol=1e-5)
         assert (found.regret.mean() <= found.kept.mean() * (1 + 1e-9)) or one.subject_to
+        if what.allowed[what.target(what.start)].any() and not one.subject_to:  # at its own target the choice stays
+            assert answer(what, what.start, np.inf, one.risk).setting == what.setting
         width = one.intervals.loc["learning_rate", "upper"] / one.intervals.loc["learning_rate", "lower"]
         ends = (
             found.intervals.loc["learning_rate", ["lower", "upper"]]
@@ -254,7 +270,7 @@ def test_a_limit_on_the_batch_size_and_the_constraints_hold(held, hostile):
     assert found.setting["batch_size"] <= limit
     assert (what.batch_size % 1024 == 0).all()
     free = answer(what, what.start, np.inf, hl.CVaR(0.9))
-    assert costs(free.regret)["cvar90"] <= costs(found.regret)["cvar90"]
+    assert costs(free.regret)["cvar90"] <= (1 + SAME) * costs(found.regret)["cvar90"]
     assert answer(what, what.start, what.batch_size[0] / 2, hl.Mean()) is None
     away = answer(held["choice"], held["choice"].start, held["choice"].batch_size[0], hl.Mean())
     assert away.at_batch

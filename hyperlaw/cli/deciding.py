@@ -31,7 +31,8 @@ Despite = Annotated[str | None, typer.Option(help="Reason for going on although 
 AtMost = Annotated[list[str] | None, typer.Option(help="Constraint, e.g. --at-most steps=2e5; repeatable.")]
 AtLeast = Annotated[list[str] | None, typer.Option(help="Constraint, e.g. --at-least batch_size=1e6; repeatable.")]
 OneOf = Annotated[
-    list[str] | None, typer.Option(help="What the hardware allows, e.g. --one-of batch_size=256,512; repeatable.")
+    list[str] | None,
+    typer.Option(help="What the hardware allows, data points, e.g. --one-of batch_size=262144,524288; repeatable."),
 ]
 Multiple = Annotated[str | None, typer.Option(help="Unit of the batch size, data points.")]
 MaxDiverge = Annotated[float | None, typer.Option(help="Highest probability to diverge that is allowed.")]
@@ -255,7 +256,7 @@ def _constraints(
     ]
     for name, bound in pairs(at_least, "--at-least", "batch_size=1e6"):
         rules.append(hl.AtLeast(name, number(bound, name, "--at-least")))
-    for name, values in pairs(one_of, "--one-of", "batch_size=256,512"):
+    for name, values in pairs(one_of, "--one-of", "batch_size=262144,524288"):
         rules.append(hl.OneOf(name, values=numbers(values, "--one-of")))
     if multiple is not None:
         rules.append(hl.OneOf("batch_size", multiples_of=number(multiple, "it", "--batch-multiple-of")))

@@ -15,6 +15,7 @@ PHRASES = (
     (r"[Ss]ee its check\(\) for what to do", "`hyperlaw check FIT` says what to do"),
     (r"\(fit\.check\(\)\)", "(hyperlaw check FIT)"),
     (r"fit\.check\(\)", "hyperlaw check FIT"),
+    (r"\(`\.checks` says why\)", "(hyperlaw check FIT says why)"),
     (r"Save one with fit\.save\('([^']*)'\)", r"Write one with hyperlaw fit TABLE --out \1"),
     (r"written by fit\.save", "written by hyperlaw fit"),
     (r" \(az\.loo\(fit\.by_row, pointwise=True\)\)", ""),

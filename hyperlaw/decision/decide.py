@@ -7,7 +7,7 @@ import numpy as np
 from hyperlaw.data.vocabulary import At
 from hyperlaw.decision.candidates import price_candidates
 from hyperlaw.decision.choice import Choice
-from hyperlaw.decision.constraints import Candidates, Constraint, OneOf, limits, refuse_infeasible
+from hyperlaw.decision.constraints import Candidates, Chance, Constraint, OneOf, limits, refuse_infeasible
 from hyperlaw.decision.mixture import Part, check_fits, mix, part, weigh
 from hyperlaw.decision.polish import polished
 from hyperlaw.decision.pricing import Pricing
@@ -87,6 +87,7 @@ def decide(
     target = cells[0].at
     for rule in rules:
         rule.check(target)
+    _check_units(rules, next(iter(fits.values())).runs.batch_unit)
     _check_given(parts[0], rules)
     ends = limits(rules, target)
     checks = trusted(fits, despite)
@@ -126,6 +127,21 @@ def _check(subject_to: list[Constraint], diverge_cost: float | None) -> None:
             f"diverge_cost must be a finite number of nats, 0 or more; received {quote(diverge_cost)}. To forbid "
             'divergence use subject_to=[hl.Chance("diverge", at_most=0.01)].'
         )
+
+
+def _check_units(rules: list[Constraint], unit: float) -> None:
+    """Refuse batch sizes below one unit of the table's: such a number counts units, where data points are meant."""
+    for rule in rules:
+        if isinstance(rule, Chance) or rule.quantity != "batch_size":
+            continue
+        sizes = (rule.values or (rule.multiples_of or unit,)) if isinstance(rule, OneOf) else (rule.bound,)
+        least = min(sizes)
+        if 0 < least < unit:
+            raise ValueError(
+                f"{one_line(rule)} counts data points, and {least:g} of them are less than one unit of the table's "
+                f"batch sizes ({unit:,.10g} data points). If {least:g} such units are meant, give {least:g} x {unit:g} "
+                f"= {least * unit:.10g}."
+            )
 
 
 def _check_given(part: Part, rules: list[Constraint]) -> None:

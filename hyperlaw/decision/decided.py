@@ -21,6 +21,7 @@ from hyperlaw.diagnostics.spec import Checks
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.predict import extrapolation
 from hyperlaw.intervals import interval_columns, interval_table
+from hyperlaw.models.likelihoods.surface import GIVEN
 from hyperlaw.risk import Risk
 
 
@@ -119,15 +120,18 @@ class Decided:
         """The choice beside its alternatives, priced.
 
         Rows `recommended`, `runner_up` (the best at least half an octave away; absent when every candidate is nearer),
-        `reuse_best` (the best of the largest small runs) and `posterior_median`; columns `learning_rate, batch_size,
-        regret_mean, regret_q90, regret_cvar90, risk` (in the unit of the loss), `p_best, p_diverge`, and `allowed`:
-        whether it keeps to the constraints.
+        `reuse_best` (the best of the largest small runs, at the batch size of the choice where that is given) and
+        `posterior_median`; columns `learning_rate, batch_size, regret_mean, regret_q90, regret_cvar90, risk` (in the
+        unit of the loss), `p_best, p_diverge`, and `allowed`: whether it keeps to the constraints.
         """
         settings, second = self.priced.settings, self.priced.runner_up()
         rows = {"recommended": settings.loc[self.priced.chosen]}
         if second is not None:
             rows["runner_up"] = settings.loc[second]
-        rows["reuse_best"] = pd.Series(reuse_best(self.fitted, self.at))
+        again = reuse_best(self.fitted, self.at)
+        if GIVEN in self.parts[0].p:  # no run says what another batch size would change
+            again["batch_size"] = self.setting["batch_size"]
+        rows["reuse_best"] = pd.Series(again)
         rows["posterior_median"] = self._optimum.loc[list(HYPERPARAMETERS), "median"]
         table = price_table(pd.DataFrame(rows).T, self.priced, self.risk)[0]
         return table.assign(allowed=self.priced.keep(table, self.subject_to, self.at))

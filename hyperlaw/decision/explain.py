@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, number, with_unit
-from hyperlaw.decision.constraints import OneOf
+from hyperlaw.decision.constraints import OneOf, limits
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
 from hyperlaw.diagnostics.spec import Status
@@ -17,6 +17,7 @@ from hyperlaw.risk import CVaR, Mean, Quantile, Risk, risk_name
 ATTITUDES: dict[str, Risk] = {"the average": Mean(), "the worst tenth of the draws": CVaR(0.9)}
 # Settings that differ by less are the same to whoever sets them.
 SAME = 0.05
+OPEN = 100.0  # a factor as wide as whole grids are: then the runs say little more than the grid did
 
 
 def explain(choice: Decided) -> str:
@@ -95,8 +96,8 @@ def wrong_sentences(choice: Decided) -> list[str]:
         for name, words in (("learning_rate", "learning rate"), ("batch_size", "batch size"))
         if name in asked
     ] + [
-        f"The best of the largest small runs again (learning_rate {figures(reuse['learning_rate'], 2)}, batch_size "
-        f"{figures(reuse['batch_size'], 2)}): an expected regret of {regret_words(choice, reuse['regret_mean'])}"
+        f"The best of the largest small runs again (learning_rate {figures(reuse['learning_rate'], 3)} and batch_size "
+        f"{reuse['batch_size']:.10g}): an expected regret of {regret_words(choice, reuse['regret_mean'])}"
         + ("." if reuse["allowed"] else ", but it does not keep to the constraints.")
     ]
 
@@ -116,8 +117,8 @@ def law_sentences(choice: Decided) -> list[str]:
     if len(choice.laws) == 1:
         return []
     own = [
-        f"{name} (weight {row['weight']:.2f}) would by itself set {figures(row['learning_rate'], 2)} and "
-        f"{figures(row['batch_size'], 2)}, which costs {regret_words(choice, row['cost_of_own'])} more"
+        f"{name} (weight {row['weight']:.2f}) would by itself set {_pair(row, 2)}, which costs "
+        f"{regret_words(choice, row['cost_of_own'])} more"
         for name, row in choice.laws.iterrows()
     ]
     return [f"The laws disagree: {'; '.join(own)} ({risk_name(choice.risk)} under all laws)."]
@@ -154,11 +155,18 @@ def change_sentences(choice: Decided) -> list[str]:
 
 
 def limit_sentences(choice: Decided) -> list[str]:
-    """Candidates that cannot be told apart from the choice, and bounds that it sits on."""
-    sentences = []
+    """How open the optimum is, candidates that are as good as the choice, and bounds that it sits on."""
+    asked = HYPERPARAMETERS[:1] if batch_size_given(choice) else HYPERPARAMETERS
+    factors = {name: choice.intervals.loc[name, "upper"] / choice.intervals.loc[name, "lower"] for name in asked}
+    sentences = [
+        f"The best {name.replace('_', ' ')} is hardly known: its interval spans a factor of {figures(factor, 2)}. "
+        "Runs nearer to the target would say more than any choice can."
+        for name, factor in factors.items()
+        if factor > OPEN
+    ]
     if choice.tied:
         others = "1 other candidate" if choice.tied == 1 else f"{choice.tied} other candidates"
-        sentences.append(f"{others} cannot be told apart from it with these draws.")
+        sentences.append(f"{others} cannot be told from it: their risk is the same as far as these draws show.")
     edges = choice.priced.on_edge(choice.subject_to)
     if edges:
         sentences.append(f"The choice sits on a bound ({'; '.join(edges)}): widen the candidates there.")
@@ -184,8 +192,8 @@ def target_words(at: dict[str, Any]) -> str:
     return " and ".join(f"{name} {value}" for name, value in zip(at, said, strict=True))
 
 
-def _pair(setting: pd.Series) -> str:
-    return " and ".join(figures(setting[name], 3) for name in HYPERPARAMETERS)
+def _pair(setting: pd.Series, digits: int = 3) -> str:
+    return " and ".join(f"{name} {figures(setting[name], digits)}" for name in HYPERPARAMETERS)
 
 
 def steps_words(choice: Decided) -> str:
@@ -199,9 +207,13 @@ def value_words(choice: Decided, name: str) -> str:
     given = name == "batch_size" and batch_size_given(choice)
     if given or any(isinstance(c, OneOf) and c.quantity == name for c in choice.subject_to):
         return f"{value:.10g}"
+    low, high = limits(choice.subject_to, choice.at)[name]
     width = choice.intervals.loc[name, "upper"] - choice.intervals.loc[name, "lower"]
     count = max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2)
-    return f"{float(f'{value:.{count}g}'):,.0f}" if 1e4 <= value < 1e9 else figures(value, count)
+    rounded = float(f"{value:.{count}g}")
+    if not low <= rounded <= high:  # rounded, it would not keep to its bound
+        return f"{value:.10g}"
+    return f"{rounded:,.0f}" if 1e4 <= value < 1e9 else figures(value, count)
 
 
 def counted(choice: Decided) -> str:

@@ -90,7 +90,7 @@ class Backtest(Shown):
 
 
 def backtest(
-    laws: Mapping[str, Law | Likelihood],
+    laws: Law | Likelihood | type[Law] | str | Mapping[str, Law | Likelihood],
     table: Table,
     *,
     seed: int,
@@ -109,7 +109,7 @@ def backtest(
     Parameters
     ----------
     laws
-        Laws by name, all for this kind of table.
+        A law as for `hl.fit`, or several by name, all for this kind of table.
     table
         All runs, the withheld ones included; or a table of measured values (`Optima`, `Crossings`, `StepsToLoss`,
         `NoiseMeasurements`), which are then predicted and scored.
@@ -146,11 +146,9 @@ def backtest(
     """
     check_seed(seed)
     check_executor(executor)
-    if not laws:
-        raise ValueError("backtest needs a law or more, received none.")
-    models = {name: likelihood(law, table) for name, law in laws.items()}
+    models = _models(laws, table)
     score = _scores(models, table, sparse, repeats, risks)
-    taken = [name for name in laws if name in score.baselines]
+    taken = [name for name in models if name in score.baselines]
     if taken:
         raise ValueError(
             f"a law is named {quote(taken[0])}, as a recipe is. The recipes are: {', '.join(score.baselines)}."
@@ -167,6 +165,18 @@ def backtest(
     lost = pd.DataFrame([row for _, row in scored if row], columns=["method", "repeat", "part", *QUALITY])
     found = score.table(pd.DataFrame(rows))
     return Backtest(found, words, _summary(score, found), lost, score.missed, score.unit)
+
+
+def _models(
+    laws: Law | Likelihood | type[Law] | str | Mapping[str, Law | Likelihood], table: Table
+) -> dict[str, Likelihood]:
+    """By name; one alone has the law's."""
+    if not isinstance(laws, Mapping):
+        one = likelihood(laws, table)
+        return {one.law.name: one}
+    if not laws:
+        raise ValueError("backtest needs a law or more, received none.")
+    return {name: likelihood(law, table) for name, law in laws.items()}
 
 
 class _Job(NamedTuple):

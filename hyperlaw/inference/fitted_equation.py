@@ -10,6 +10,7 @@ from hyperlaw.models.equation import SYMBOLS, written
 from hyperlaw.models.law import Law
 from hyperlaw.quote import quote, some_of
 
+LEARNT = 0.9  # share of its prior's width above which an interval says that the table told nothing
 Format: TypeAlias = Literal["text", "latex"]
 
 
@@ -41,6 +42,15 @@ def _parameters(law: Law) -> list[str]:
     return [f"{p.name} = {{{p.name}}}" for p in law.own_parameters]
 
 
+def _unseen(posterior: Posterior, name: str) -> bool:
+    """Whether the interval of a parameter is as wide as its prior's."""
+    if "prior" not in posterior.tree.children:
+        return False
+    ends = (interval(draws[name].values)[[0, 2]] for draws in (posterior.draws, posterior.tree["prior"].dataset))
+    after, before = (high - low for low, high in ends)
+    return bool(after >= LEARNT * before)
+
+
 def _pivot(posterior: Posterior, name: str) -> str:
     """A covariate's pivot, or the half range of a linear one: five figures."""
     at = posterior.pivot[name]
@@ -61,6 +71,8 @@ def _legend(posterior: Posterior, task: str | None) -> str:
     if law.logged:
         pivots = ", ".join(f"{name} = {_pivot(posterior, name)}" for name in law.logged)
         said.append(f"Stated at the pivot, the geometric mean of the table: {pivots}.")
+    if unseen := [p.meaning for p in law.own_parameters if _unseen(posterior, p.name)]:
+        said.append(f"The table says nothing of: {'; '.join(unseen)}. The intervals are the priors'.")
     if len(posterior.table.tasks) > 1:
         said.append(
             f"For task {task}."

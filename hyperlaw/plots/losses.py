@@ -14,8 +14,8 @@ from hyperlaw.inference.posterior import Posterior
 from hyperlaw.inference.prior_predict import PriorPrediction
 from hyperlaw.inference.tree import table_of
 from hyperlaw.intervals import present
-from hyperlaw.plots.style import AXIS, band, cell_name, left_out, legend_below
-from hyperlaw.plots.sweep import draw_runs, drawn_runs, looks_of, panels, settle, some_cells
+from hyperlaw.plots.style import AXIS, band, cell_name, legend_below
+from hyperlaw.plots.sweep import draw_runs, drawn_runs, looks_of, panels, say_left_out, settle, some_cells
 
 
 def losses(fit: Posterior | PriorPrediction, *, group: str = "posterior", cells: Sequence[int] | None = None) -> Figure:
@@ -35,7 +35,7 @@ def losses(fit: Posterior | PriorPrediction, *, group: str = "posterior", cells:
         "posterior", or "prior" for what the law expected before it saw a loss.
     cells
         Cells to draw, as in `runs.cells`. Left out: at most six, evenly spaced from the smallest to the largest in
-        each of at most three tasks. Of more than four batch sizes in a cell, four evenly spaced ones are drawn.
+        each of at most three tasks. Of more than six batch sizes in a cell, six evenly spaced ones are drawn.
 
     Returns
     -------
@@ -65,8 +65,7 @@ def losses(fit: Posterior | PriorPrediction, *, group: str = "posterior", cells:
             ax.plot(line["learning_rate"], line["median"], color=colour, lw=1.2)
         values = present(np.concatenate([own["loss"], lines["lower"], lines["upper"]]))
         settle(ax, own, values, name=cell_name(every, cell, runs.scales))
-    if cells is None:
-        left_out(figure, len(shown), len(every), "cells")
+    say_left_out(figure, frame, shown, len(every) if cells is None else len(shown))
     legend_below(figure, columns=6, title=AXIS["batch_size"])
     return figure
 

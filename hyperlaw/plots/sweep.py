@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from hyperlaw.plots.style import (
     AXIS,
     GREY,
+    LABEL,
     SMALL,
     WIDEST,
     cell_name,
     evenly,
-    left_out,
     legend_below,
     log_ticks,
     named,
@@ -24,7 +24,7 @@ from hyperlaw.plots.style import (
     short,
 )
 
-PANELS, TASKS, BATCHES, COLUMNS = 6, 3, 4, 3
+PANELS, TASKS, BATCHES, COLUMNS = 6, 3, 6, 3
 
 
 def plot_sweep(frame: pd.DataFrame, *, cells: pd.DataFrame, scales: tuple[str, ...], loss_unit: str) -> Figure:
@@ -32,7 +32,7 @@ def plot_sweep(frame: pd.DataFrame, *, cells: pd.DataFrame, scales: tuple[str, .
 
     Lines join the means over seeds. Crosses at the top are runs that diverged. A panel ends where `limits` says; how
     many runs lie above stands over it. At most six cells are drawn, evenly spaced from the smallest to the largest in
-    each of at most three tasks; of more than four batch sizes in a cell, four.
+    each of at most three tasks; of more than six batch sizes in a cell, six. The figure says what is left out.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def plot_sweep(frame: pd.DataFrame, *, cells: pd.DataFrame, scales: tuple[str, .
             ax.plot(line.index.get_level_values("learning_rate"), line, color=looks[batch][0], lw=1)
         draw_runs(ax, own, looks)
         settle(ax, own, own["loss"].dropna(), name=cell_name(cells, cell, scales))
-    left_out(figure, len(shown), len(cells), "cells")
+    say_left_out(figure, frame, shown, len(cells))
     legend_below(figure, columns=6, title=AXIS["batch_size"])
     return figure
 
@@ -80,6 +80,15 @@ def drawn_runs(frame: pd.DataFrame, cell: int) -> pd.DataFrame:
     """Runs of a cell at the batch sizes that are drawn."""
     own = frame[frame["cell"] == cell]
     return own[own["batch_size"].isin(evenly(np.unique(own["batch_size"]), BATCHES))]
+
+
+def say_left_out(figure: Figure, frame: pd.DataFrame, shown: list[int], every: int) -> None:
+    """Say over a figure how many of all cells, and of a cell's batch sizes, it shows, where it does not show all."""
+    sizes = int(frame[frame["cell"].isin(shown)].groupby("cell")["batch_size"].nunique().max())
+    said = [f"{len(shown)} of {every} cells"] if len(shown) < every else []
+    said += [f"{BATCHES} batch sizes of up to {sizes} in each"] if sizes > BATCHES else []
+    if said:
+        figure.suptitle("; ".join(said), fontsize=LABEL)
 
 
 def looks_of(frame: pd.DataFrame, cells: list[int]) -> dict[Any, tuple[str, str]]:

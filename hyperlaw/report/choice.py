@@ -1,5 +1,6 @@
 """`report_choice`: a choice as one page."""
 
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -47,6 +48,7 @@ from hyperlaw.report.told import (
 )
 from hyperlaw.risk import CVaR, Mean, Quantile, risk_name
 
+BEST = {"ln learning_rate": "the best learning rate", "ln batch_size": "the best batch size", "loss": "the lowest loss"}
 NAMES = {"learning_rate": "learning rate", "batch_size": "batch size (data points)"}
 SCALES = {"data": "Data points at the target", "params": "Parameters at the target", "width": "Width at the target",
           "compute": "Compute at the target (FLOPs)"}  # fmt: skip
@@ -72,7 +74,7 @@ def report_choice(
                 f"{_words(choice.at)}. Ask for it with the target of the choice, `at=choice.at`."
             )
     status, trust = verdict(choice.checks, choice.despite)
-    swayed = {"": sensitivity} if sensitivity is not None else _by_prior(choice)
+    swayed = _in_words(choice, {"": sensitivity} if sensitivity is not None else _by_prior(choice))
     figures = {"law_rate": charts.law(choice, "learning_rate"), "cost": charts.cost(choice)}
     if not batch_size_given(choice):
         figures["law_batch"] = charts.law(choice, "batch_size")
@@ -191,6 +193,19 @@ def _by_prior(choice: Decided) -> dict[str, Sensitivity]:
     return {
         name: prior_sensitivity(fit, choice.at) for name, fit in choice.fits.items() if "log_prior" in fit.tree.children
     }
+
+
+def _in_words(choice: Decided, found: dict[str, Sensitivity]) -> dict[str, Sensitivity]:
+    """The same with what parameters mean in place of their names, which the reader of a page has not met."""
+    told = {}
+    for name, one in found.items():
+        fit = choice.fits[name] if name else next(iter(choice.fits.values()))
+        meaning = {p.name: p.meaning for p in fit.likelihood.parameter_list}
+        mostly = one.table["mostly"].map(lambda parameter, meaning=meaning: meaning.get(parameter, parameter))
+        table = one.table.assign(mostly=mostly).rename(index=BEST)
+        sentence = one.sentence.replace(prior_sentence(one.table), prior_sentence(table))
+        told[name] = replace(one, table=table, sentence=sentence)
+    return told
 
 
 def _sensitivities(found: dict[str, Sensitivity]) -> list[tuple[str, str, list[Printed]]]:

@@ -26,6 +26,7 @@ from hyperlaw.models.likelihoods.surface import BELOW, bowl, two_sided
 from hyperlaw.risk import CVaR, Mean, Quantile, Risk
 
 STEPS = 2**16 - 1
+SAME = 0.05  # share of a risk that the page's draws, of which there are fewer, do not tell
 OPTIMUM = (*HYPERPARAMETERS, "loss")
 Place = tuple[int, ...]
 
@@ -117,6 +118,7 @@ class WhatIf:
             "at_target": {name: packed.told for name, packed in self.at_target.items()},
             "ridge": self.ridge.told,
             "diverge_cost": self.diverge_cost,
+            "same": SAME,
         }  # fmt: skip
 
 
@@ -154,20 +156,27 @@ def costs(regret: np.ndarray) -> dict[str, float]:
 
 
 def answer(what: WhatIf, place: Place, largest_batch: float, risk: Risk) -> Answer | None:
-    """Choose at a target among the candidates of at most the largest batch size; None where there is none."""
+    """Choose at a target among the candidates of at most the largest batch size; None where there is none.
+
+    At the target of the choice that stays, if none has a risk that is lower by more than a twentieth.
+    """
     target = what.target(place)
     batches, rates = np.nonzero(what.allowed[target] & (what.batch_size <= largest_batch)[:, None])
     if not len(batches):
         return None
     regret, diverge = _regret(what, target, batches, rates)
-    chosen = int(np.argmin(risk(regret)))
+    risks = np.asarray(risk(regret))
+    chosen = int(np.argmin(risks))
+    own = [np.flatnonzero(getattr(what, name) == what.setting[name])[:1] for name in reversed(HYPERPARAMETERS)]
+    (kept,) = np.nonzero((batches == own[0]) & (rates == own[1]))
+    if place == what.start and len(kept) and risks[kept[0]] <= (1 + SAME) * risks[chosen]:
+        chosen = int(kept[0])
     size = float(what.batch_size[batches[chosen]])
     best = {name: what.at_target[name][target] for name in OPTIMUM}
     table = interval_table({"batch_size": np.exp(best["batch_size"]), "loss": best["loss"]})
     low, high = table.loc["batch_size", ["lower", "upper"]]
     at_batch = len(what.batch_size) == 1 or not low <= size <= high
     rate = what.ridge[target, batches[chosen]] if at_batch else best["learning_rate"]
-    own = (np.flatnonzero(getattr(what, name) == what.setting[name])[:1] for name in reversed(HYPERPARAMETERS))
     return Answer(
         setting={"learning_rate": float(what.learning_rate[rates[chosen]]), "batch_size": size},
         intervals=pd.concat([interval_table({"learning_rate": np.exp(rate)}), table]),

@@ -85,16 +85,19 @@ const whatIf = (() => {
       if (size <= largest) rates.forEach((_, rate) => allowed(target, batch, rate) && places.push([batch, rate]));
     });
     if (!places.length) return null;
-    let chosen = null, least = Infinity;
+    let chosen = null, least = Infinity, own = null, kept = null;
+    const settled = [batches.indexOf(held.setting.batch_size), rates.indexOf(held.setting.learning_rate)];
     price(target, places, (where, regret, diverges) => {
       const risk = risks[attitude](regret, level);
+      const one = () => ({ where, regret: Float64Array.from(regret), diverges });
+      if (where[0] === settled[0] && where[1] === settled[1]) own = { risk, ...one() };
       if (risk < least) {
         least = risk;
-        chosen = { where, regret: Float64Array.from(regret), diverges };
+        chosen = one();
       }
     });
-    let kept = null;
-    const settled = [batches.indexOf(held.setting.batch_size), rates.indexOf(held.setting.learning_rate)];
+    const home = place.every((rung, i) => rung === held.start[i]);
+    if (home && own && own.risk <= (1 + held.same) * least) chosen = own;
     price(target, [settled], (_, regret) => { kept = costs(regret); });
     const [batch, rate] = chosen.where, size = batches[batch];
     const sizes = interval(unpacked(atTarget.batch_size, target).map(Math.exp));
