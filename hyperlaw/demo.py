@@ -79,7 +79,7 @@ def demo(folder: Path, seed: int, *, stderr: bool = False) -> Choice:
     )
     fits[best].save(folder / "demo.nc")
     save(choice.plot(), folder / "demo.png")
-    console.print(f"Wrote {folder / 'demo.png'} and {folder / 'demo.nc'} (for `hyperlaw check demo.nc`, or hl.load_fit).")
+    console.print(f"Wrote {folder / 'demo.png'}, and {folder / 'demo.nc'} for `hyperlaw check` or hl.load_fit.")
     return choice
 
 

@@ -282,18 +282,37 @@ def test_a_batch_size_that_is_set_far_from_the_best_gets_its_own_learning_rate(f
 
 
 def test_a_batch_size_in_units_is_refused(fit):
-    """A table of sequences: 16 of them are meant, where 16 tokens are less than one."""
-    of_sequences = replace(fit, table=replace(fit.table, batch_unit=64.0))
-    rules = hl.OneOf("batch_size", [16, 32]), hl.OneOf("batch_size", multiples_of=16), hl.AtMost("batch_size", 16)
+    """A table of sequences of 32: 16 sequences are meant, where 16 tokens are less than one."""
+    of_sequences = replace(fit, table=replace(fit.table, batch_unit=32.0))
+    rules = hl.OneOf("batch_size", [8, 16]), hl.OneOf("batch_size", multiples_of=16), hl.AtMost("batch_size", 16)
     for rule in (*rules, hl.AtLeast("batch_size", 16)):
         text = (
-            f"{rule} counts data points, and 16 of them are less than one unit of the table's batch sizes (64 data "
-            "points). If 16 such units are meant, give 16 x 64 = 1024."
+            f"{rule} counts data points, and 16 of them are less than one unit of the table's batch sizes (32 data "
+            "points). If 16 such units are meant, give 16 x 32 = 512."
         )
         with pytest.raises(ValueError, match=re.escape(text)):
             hl.decide(of_sequences, TARGET, risk="mean", subject_to=rule)
-    for rule in (hl.OneOf("batch_size", multiples_of=64), hl.AtMost("batch_size", 64), hl.AtMost("steps", 1e6)):
+    for rule in (hl.OneOf("batch_size", multiples_of=32), hl.AtMost("batch_size", 64), hl.AtMost("steps", 1e5)):
         hl.decide(of_sequences, TARGET, risk="mean", subject_to=rule)
+    of_millions = replace(fit, table=replace(fit.table, batch_unit=1e6))  # a column of millions of tokens
+    tried = float(fit.table.frame["batch_size"].min())
+    hl.decide(of_millions, TARGET, risk="mean", subject_to=hl.OneOf("batch_size", [tried, 2 * tried]))
+    with pytest.raises(ValueError, match="are less than one unit"):
+        hl.decide(of_millions, TARGET, risk="mean", subject_to=hl.AtMost("batch_size", tried / 2))
+
+
+def test_a_printed_setting_keeps_to_what_a_function_bounds(fit):
+    """More figures are written, until what is read is allowed."""
+
+    def load(rate, batch, at):
+        return batch / 99.6
+
+    few = {"learning_rate": [4e-3, 4e-3], "batch_size": [99.6, 400.0]}
+    choice = hl.decide(fit, TARGET, risk="mean", candidates=few, subject_to=hl.AtMost(load, 1.0))
+    assert value_words(choice, "batch_size") == "99.6"  # not 100
+    steps = TARGET["data"] / 99.6
+    bounded = hl.decide(fit, TARGET, risk="mean", subject_to=hl.AtLeast("steps", steps))
+    assert f"({steps:,.0f} steps)" in bounded.explain()
 
 
 def test_an_open_optimum_is_said_to_be_open(fit):
@@ -315,7 +334,7 @@ def test_other_batch_sizes_are_refused_where_no_cell_tried_several():
     runs = hl.Runs.from_frame(frame)
     made = made_fit(hl.laws.StepLaw(), runs, TRUTH, draws=50, whole=True)
     used = float(frame["batch_size"].iloc[0])
-    text = f"leaves no batch size of {used:g}, the one that was used: no cell of this sweep tried several"
+    text = f"leaves no batch size of {used:g}, the one that is given: no cell of this sweep tried several"
     with pytest.raises(ValueError, match=re.escape(text)):
         hl.decide(made, TARGET, risk="mean", subject_to=hl.OneOf("batch_size", [2 * used]), despite="made up")
     choice = hl.decide(made, TARGET, risk="mean", subject_to=hl.OneOf("batch_size", [used]), despite="made up")
@@ -331,6 +350,11 @@ def test_a_batch_size_that_moves_with_the_cells_is_one_of_the_scales(tmp_path):
     frame = grid(batches=1)
     frame["batch_size"] *= (frame["params"] / frame["params"].min()) ** 0.5
     made = made_fit(hl.laws.StepLaw(), hl.Runs.from_frame(frame), TRUTH, draws=50, whole=True)
+    for rule in (hl.AtMost("batch_size", 2**14), hl.AtLeast("steps", 1e6)):
+        with pytest.raises(
+            ValueError, match=re.escape(f"{rule} leaves no batch size of 262144, the one that is given")
+        ):
+            hl.decide(made, {**TARGET, "batch_size": 2**18}, risk="mean", subject_to=rule, despite="made up")
     target = {**TARGET, "batch_size": 4 * float(frame["batch_size"].max())}
     choice = hl.decide(made, target, risk="mean", despite="made up")
     assert choice.extrapolation.loc["batch_size", "decades"] == pytest.approx(np.log10(4))

@@ -1,6 +1,7 @@
 """The fitted law as a formula: what it says is what the law says, in text and in LaTeX."""
 
 import re
+from dataclasses import replace
 from math import erf, exp
 
 import jax
@@ -165,4 +166,25 @@ def test_it_says_of_what_the_table_says_nothing():
         hl.laws.StepLaw(), hl.Runs.from_frame(grid()), TRUTH, scattered={"exponent_data": 0.5}, draws=100, whole=True
     )
     (meaning,) = (p.meaning for p in made.law.own_parameters if p.name == "exponent_data")
-    assert f"The table says nothing of: {meaning}. The intervals are the priors'." in made.equation()
+    assert f"The table says hardly anything of: {meaning}. Their intervals are about the priors'." in made.equation()
+    far = made_fit(
+        hl.laws.StepLaw(),
+        made.runs,
+        TRUTH | {"exponent_data": 3.0},
+        scattered={"exponent_data": 0.16},
+        draws=100,
+        whole=True,
+    )
+    assert "hardly anything" not in far.equation()  # as wide as the prior, and elsewhere
+
+
+def test_what_a_task_has_by_itself_is_compared_with_what_is_shown():
+    """A parameter that tasks have separately has draws of its own that are the prior's: the tasks' are shown."""
+    law = hl.laws.StepLaw(pooling={"exponent_data": "separate"})
+    runs = hl.Runs.from_frame(grid(tasks=("a", "b")))
+    made = made_fit(law, runs, TRUTH, scattered={"exponent_data": 0.5}, draws=100, whole=True)
+    known = made.draws.assign(exponent_data_task=0 * made.draws["exponent_data_task"] + 0.5)
+    tree = xr.DataTree.from_dict({"posterior": known, "prior": made.group("prior")})
+    tree.attrs = made.tree.attrs
+    assert "hardly anything" in made.equation()
+    assert "hardly anything" not in replace(made, tree=tree).equation()

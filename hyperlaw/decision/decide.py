@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from hyperlaw.data.runs import Runs
 from hyperlaw.data.vocabulary import At
 from hyperlaw.decision.candidates import price_candidates
 from hyperlaw.decision.choice import Choice
@@ -87,8 +88,8 @@ def decide(
     target = cells[0].at
     for rule in rules:
         rule.check(target)
-    _check_units(rules, next(iter(fits.values())).runs.batch_unit)
-    _check_given(parts[0], rules)
+    _check_units(rules, next(iter(fits.values())).runs)
+    _check_given(parts[0], rules, target)
     ends = limits(rules, target)
     checks = trusted(fits, despite)
     shares = weigh(fits, weights)
@@ -129,32 +130,38 @@ def _check(subject_to: list[Constraint], diverge_cost: float | None) -> None:
         )
 
 
-def _check_units(rules: list[Constraint], unit: float) -> None:
-    """Refuse batch sizes below one unit of the table's: such a number counts units, where data points are meant."""
+def _check_units(rules: list[Constraint], runs: Runs) -> None:
+    """Refuse batch sizes below one unit of the table's, a sequence say: they count units, where data points are meant.
+
+    Where batches smaller than a unit were tried (it may be a million tokens), those below the smallest.
+    """
+    unit = runs.batch_unit
     for rule in rules:
-        if isinstance(rule, Chance) or rule.quantity != "batch_size":
+        if isinstance(rule, Chance) or rule.quantity != "batch_size" or unit <= 1:
             continue
         sizes = (rule.values or (rule.multiples_of or unit,)) if isinstance(rule, OneOf) else (rule.bound,)
-        least = min(sizes)
-        if 0 < least < unit:
+        largest = max(sizes)
+        if 0 < largest < min(unit, float(runs.frame["batch_size"].min())):
             raise ValueError(
-                f"{one_line(rule)} counts data points, and {least:g} of them are less than one unit of the table's "
-                f"batch sizes ({unit:,.10g} data points). If {least:g} such units are meant, give {least:g} x {unit:g} "
-                f"= {least * unit:.10g}."
+                f"{one_line(rule)} counts data points, and {largest:.10g} of them are less than one unit of the "
+                f"table's batch sizes ({unit:,.10g} data points). If {largest:.10g} such units are meant, give "
+                f"{largest:.10g} x {unit:.10g} = {largest * unit:.10g}."
             )
 
 
-def _check_given(part: Part, rules: list[Constraint]) -> None:
+def _check_given(part: Part, rules: list[Constraint], at: At) -> None:
     """Refuse other batch sizes where no cell of the sweep tried several."""
     if GIVEN not in part.p:
         return
     batch = float(np.exp(part.p[GIVEN][0]))
     for rule in rules:
-        if not isinstance(rule, OneOf) or rule.quantity != "batch_size":
-            continue
-        if abs(rule.allowed(np.array([batch])) / batch - 1).min() > SAME:
+        low, high = rule.limits(at).get("batch_size", (0.0, np.inf))
+        kept = low <= batch * (1 + SAME) and batch <= high * (1 + SAME)
+        if isinstance(rule, OneOf) and rule.quantity == "batch_size":
+            kept &= bool(abs(rule.allowed(np.array([batch])) / batch - 1).min() <= SAME)
+        if not kept:
             raise ValueError(
-                f"{one_line(rule)} leaves no batch size of {batch:g}, the one that was used: no cell of this sweep "
+                f"{one_line(rule)} leaves no batch size of {batch:.10g}, the one that is given: no cell of this sweep "
                 "tried several, so nothing says what another batch size would change. Add runs at other batch sizes, "
                 "or leave that constraint out."
             )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hyperlaw.data.vocabulary import HYPERPARAMETERS, number, with_unit
-from hyperlaw.decision.constraints import OneOf, limits
+from hyperlaw.decision.constraints import OneOf
 from hyperlaw.decision.decided import Decided
 from hyperlaw.decision.price_table import price_table
 from hyperlaw.diagnostics.spec import Status
@@ -17,6 +17,7 @@ from hyperlaw.risk import CVaR, Mean, Quantile, Risk, risk_name
 ATTITUDES: dict[str, Risk] = {"the average": Mean(), "the worst tenth of the draws": CVaR(0.9)}
 # Settings that differ by less are the same to whoever sets them.
 SAME = 0.05
+FULL = 10  # figures
 OPEN = 100.0  # a factor as wide as whole grids are: then the runs say little more than the grid did
 
 
@@ -117,7 +118,7 @@ def law_sentences(choice: Decided) -> list[str]:
     if len(choice.laws) == 1:
         return []
     own = [
-        f"{name} (weight {row['weight']:.2f}) would by itself set {_pair(row, 2)}, which costs "
+        f"{name} (weight {row['weight']:.2f}) would by itself set {_pair(choice, row, 2)}, which costs "
         f"{regret_words(choice, row['cost_of_own'])} more"
         for name, row in choice.laws.iterrows()
     ]
@@ -136,7 +137,7 @@ def change_sentences(choice: Decided) -> list[str]:
     others = {
         words: pick for words, pick in picks.items() if (np.abs(np.log((pick / chosen).astype(float))) > SAME).any()
     }
-    sentences = [f"Judged by {words}, {_pair(pick)} would be set instead." for words, pick in others.items()]
+    sentences = [f"Judged by {words}, {_pair(choice, pick)} would be set instead." for words, pick in others.items()]
     if not others:
         sentences.append(
             f"The attitude to risk hardly matters: judged by {' or by '.join(ATTITUDES)}, the same would be set "
@@ -146,8 +147,9 @@ def change_sentences(choice: Decided) -> list[str]:
         free = pairs.loc[pairs["risk"].idxmin()]
         paid = choice.table.loc["recommended", "risk"] - free["risk"]
         bind, them = ("bind", "them") if len(choice.binding) > 1 else ("binds", "it")
+        less = f"{regret_words(choice, paid)} less ({risk_name(choice.risk)})"
         without = (
-            f"Without {them} {_pair(free)} would lose {regret_words(choice, paid)} less ({risk_name(choice.risk)})."
+            f"Without {them} {_pair(choice, free)} would lose {less}."
             if paid > 0 else f"No candidate beyond {them} is better."
         )  # fmt: skip
         sentences.append(f"The choice sits on a bound: {' and '.join(map(str, choice.binding))} {bind}. {without}")
@@ -160,7 +162,7 @@ def limit_sentences(choice: Decided) -> list[str]:
     factors = {name: choice.intervals.loc[name, "upper"] / choice.intervals.loc[name, "lower"] for name in asked}
     sentences = [
         f"The best {name.replace('_', ' ')} is hardly known: its interval spans a factor of {figures(factor, 2)}. "
-        "Runs nearer to the target would say more than any choice can."
+        "More runs near the target would say more than any choice can."
         for name, factor in factors.items()
         if factor > OPEN
     ]
@@ -192,13 +194,20 @@ def target_words(at: dict[str, Any]) -> str:
     return " and ".join(f"{name} {value}" for name, value in zip(at, said, strict=True))
 
 
-def _pair(setting: pd.Series, digits: int = 3) -> str:
-    return " and ".join(f"{name} {figures(setting[name], digits)}" for name in HYPERPARAMETERS)
+def _pair(choice: Decided, setting: pd.Series, digits: int = 3) -> str:
+    """A setting: some figures of each, and all where only some values are allowed."""
+    named = {constraint.quantity for constraint in choice.subject_to if isinstance(constraint, OneOf)}
+    return " and ".join(
+        f"{name} {f'{setting[name]:.10g}' if name in named else figures(setting[name], digits)}"
+        for name in HYPERPARAMETERS
+    )
 
 
 def steps_words(choice: Decided) -> str:
-    """How many updates the target's data are at the chosen batch size."""
-    return f"{float(f'{number(choice.at, "data") / choice.setting["batch_size"]:.3g}'):,.0f}"
+    """How many updates the target's data are at the chosen batch size: three figures, or all where they are bounded."""
+    steps = number(choice.at, "data") / choice.setting["batch_size"]
+    bounded = any(constraint.said == "steps" for constraint in choice.subject_to)
+    return f"{steps if bounded else float(f'{steps:.3g}'):,.0f}"
 
 
 def value_words(choice: Decided, name: str) -> str:
@@ -207,13 +216,19 @@ def value_words(choice: Decided, name: str) -> str:
     given = name == "batch_size" and batch_size_given(choice)
     if given or any(isinstance(c, OneOf) and c.quantity == name for c in choice.subject_to):
         return f"{value:.10g}"
-    low, high = limits(choice.subject_to, choice.at)[name]
     width = choice.intervals.loc[name, "upper"] - choice.intervals.loc[name, "lower"]
     count = max(int(np.floor(np.log10(value)) - np.floor(np.log10(width / 20))) + 1, 2)
-    rounded = float(f"{value:.{count}g}")
-    if not low <= rounded <= high:  # rounded, it would not keep to its bound
-        return f"{value:.10g}"
-    return f"{rounded:,.0f}" if 1e4 <= value < 1e9 else figures(value, count)
+    while count < FULL and not _keeps(choice, {name: float(f"{value:.{count}g}")}):
+        count += 1
+    return f"{float(f'{value:.{count}g}'):,.10g}" if 1e4 <= value < 1e9 else figures(value, count)
+
+
+def _keeps(choice: Decided, change: dict[str, float]) -> bool:
+    """Whether the choice still keeps to its constraints after a change."""
+    if not choice.subject_to:
+        return True
+    table, _ = price_table(pd.DataFrame([choice.setting | change]), choice.priced, choice.risk)
+    return bool(choice.priced.keep(table, choice.subject_to, choice.at).all())
 
 
 def counted(choice: Decided) -> str:

@@ -3,6 +3,7 @@
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
+import xarray as xr
 
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval, with_interval
@@ -10,7 +11,8 @@ from hyperlaw.models.equation import SYMBOLS, written
 from hyperlaw.models.law import Law
 from hyperlaw.quote import quote, some_of
 
-LEARNT = 0.9  # share of its prior's width above which an interval says that the table told nothing
+# Of an interval as wide as this share of its prior's, and as near to it in the middle, the table says hardly anything.
+LEARNT, NEAR = 0.85, 0.2
 Format: TypeAlias = Literal["text", "latex"]
 
 
@@ -25,16 +27,20 @@ def fitted_equation(posterior: Posterior, format: Format = "text", *, task: str 
     if task is None and posterior.main != [p.name for p in law.own_parameters]:
         task = tasks[0]  # tasks have some parameters separately: there is no population whose centre could be stated
 
+    unlearnt = set()
+
     def field(name: str, exponential: bool) -> str:
         if name in posterior.pivot:
             return _pivot(posterior, name)
-        draws = posterior.draws[name]
-        if task is not None and f"{name}_task" in posterior.draws:
-            draws = posterior.draws[f"{name}_task"].sel(task=task)
-        return with_interval(*interval(np.exp(draws.values) if exponential else draws.values))
+        draws = _of(posterior.draws, name, task)
+        if "prior" in posterior.tree.children and _as_the_prior(draws, _of(posterior.group("prior"), name, task)):
+            unlearnt.add(name)
+        return with_interval(*interval(np.exp(draws) if exponential else draws))
 
     lines = [written(line, field, latex=latex) for line in law.equation() or _parameters(law)]
-    return "\n".join(f"${line}$" for line in lines) if latex else "\n".join([*lines, _legend(posterior, task)])
+    if latex:
+        return "\n".join(f"${line}$" for line in lines)
+    return "\n".join([*lines, _legend(posterior, task, unlearnt)])
 
 
 def _parameters(law: Law) -> list[str]:
@@ -42,13 +48,17 @@ def _parameters(law: Law) -> list[str]:
     return [f"{p.name} = {{{p.name}}}" for p in law.own_parameters]
 
 
-def _unseen(posterior: Posterior, name: str) -> bool:
-    """Whether the interval of a parameter is as wide as its prior's."""
-    if "prior" not in posterior.tree.children:
-        return False
-    ends = (interval(draws[name].values)[[0, 2]] for draws in (posterior.draws, posterior.tree["prior"].dataset))
-    after, before = (high - low for low, high in ends)
-    return bool(after >= LEARNT * before)
+def _of(draws: xr.Dataset, name: str, task: str | None) -> np.ndarray:
+    """Draws of a parameter, of a task where one is named and has its own."""
+    own = f"{name}_task"
+    return (draws[own].sel(task=task) if task is not None and own in draws else draws[name]).values
+
+
+def _as_the_prior(draws: np.ndarray, prior: np.ndarray) -> bool:
+    """Whether an interval is about its prior's, in width and place."""
+    (low, middle, high), (lowest, centre, highest) = interval(draws), interval(prior)
+    width = highest - lowest
+    return bool(high - low >= LEARNT * width and abs(middle - centre) <= NEAR * width)
 
 
 def _pivot(posterior: Posterior, name: str) -> str:
@@ -58,8 +68,8 @@ def _pivot(posterior: Posterior, name: str) -> str:
     return f"{number}e{int(exponent[0])}" if exponent else number
 
 
-def _legend(posterior: Posterior, task: str | None) -> str:
-    """What symbols stand for, where the formula is stated, and of which task."""
+def _legend(posterior: Posterior, task: str | None, unlearnt: set[str]) -> str:
+    """What symbols stand for, where the formula is stated, of what the table says little, and of which task it is."""
     law, said = posterior.law, []
     if not law.equation():
         meant = "; ".join(f"{p.name}: {p.meaning}" for p in law.own_parameters)
@@ -71,8 +81,8 @@ def _legend(posterior: Posterior, task: str | None) -> str:
     if law.logged:
         pivots = ", ".join(f"{name} = {_pivot(posterior, name)}" for name in law.logged)
         said.append(f"Stated at the pivot, the geometric mean of the table: {pivots}.")
-    if unseen := [p.meaning for p in law.own_parameters if _unseen(posterior, p.name)]:
-        said.append(f"The table says nothing of: {'; '.join(unseen)}. The intervals are the priors'.")
+    if little := [p.meaning for p in law.own_parameters if p.name in unlearnt]:
+        said.append(f"The table says hardly anything of: {'; '.join(little)}. Their intervals are about the priors'.")
     if len(posterior.table.tasks) > 1:
         said.append(
             f"For task {task}."

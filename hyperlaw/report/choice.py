@@ -197,11 +197,12 @@ def _by_prior(choice: Decided) -> dict[str, Sensitivity]:
 
 def _in_words(choice: Decided, found: dict[str, Sensitivity]) -> dict[str, Sensitivity]:
     """The same with what parameters mean in place of their names, which the reader of a page has not met."""
+    every = [p for fit in choice.fits.values() for p in fit.likelihood.parameter_list]
+    meaning = {p.name: p.meaning for p in every}
+    meaning |= {f"{p.name}_task_sd": f"how tasks differ in: {p.meaning}" for p in every}
     told = {}
     for name, one in found.items():
-        fit = choice.fits[name] if name else next(iter(choice.fits.values()))
-        meaning = {p.name: p.meaning for p in fit.likelihood.parameter_list}
-        mostly = one.table["mostly"].map(lambda parameter, meaning=meaning: meaning.get(parameter, parameter))
+        mostly = one.table["mostly"].map(lambda parameter: meaning.get(parameter, parameter))
         table = one.table.assign(mostly=mostly).rename(index=BEST)
         sentence = one.sentence.replace(prior_sentence(one.table), prior_sentence(table))
         told[name] = replace(one, table=table, sentence=sentence)
@@ -225,7 +226,8 @@ def _sensitivities(found: dict[str, Sensitivity]) -> list[tuple[str, str, list[P
 def _recipes(choice: Decided) -> Printed:
     """What is done by hand with the same runs, and published formulas, priced as the choice is."""
     found = {name: RECIPES[name](choice.fitted, choice.at) for name in BY_HAND}
-    rows = pd.DataFrame({"this setting": choice.setting} | {name: one for name, one in found.items() if one}).T
+    same = {"batch_size": choice.setting["batch_size"]} if batch_size_given(choice) else {}  # no other can be priced
+    rows = pd.DataFrame({"this setting": choice.setting} | {name: one | same for name, one in found.items() if one}).T
     table = price_table(rows, choice.priced, choice.risk)[0].assign(note="")
     formulas = score_plan(choice, choice.setting, within=0.005).table
     formulas = formulas[formulas["note"] != ""].rename(index=lambda name: name.replace("_", " "))
