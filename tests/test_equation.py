@@ -162,9 +162,7 @@ def test_every_law_of_the_package_states_one(name):
 
 
 def test_it_says_of_what_the_table_says_nothing():
-    made = made_fit(
-        hl.laws.StepLaw(), hl.Runs.from_frame(grid()), TRUTH, scattered={"exponent_data": 0.5}, draws=100, whole=True
-    )
+    made = made_fit(hl.laws.StepLaw(), hl.Runs.from_frame(grid()), TRUTH, scattered={"exponent_data": 0.5}, draws=100)
     (meaning,) = (p.meaning for p in made.law.own_parameters if p.name == "exponent_data")
     assert f"The table says hardly anything of: {meaning}. Their intervals are about the priors'." in made.equation()
     far = made_fit(
@@ -182,9 +180,9 @@ def test_what_a_task_has_by_itself_is_compared_with_what_is_shown():
     """A parameter that tasks have separately has draws of its own that are the prior's: the tasks' are shown."""
     law = hl.laws.StepLaw(pooling={"exponent_data": "separate"})
     runs = hl.Runs.from_frame(grid(tasks=("a", "b")))
-    made = made_fit(law, runs, TRUTH, scattered={"exponent_data": 0.5}, draws=100, whole=True)
+    made = made_fit(law, runs, TRUTH, scattered={"exponent_data": 0.5}, draws=100)
     known = made.draws.assign(exponent_data_task=0 * made.draws["exponent_data_task"] + 0.5)
-    tree = xr.DataTree.from_dict({"posterior": known, "prior": made.group("prior")})
+    tree = xr.DataTree.from_dict({"posterior": known})
     tree.attrs = made.tree.attrs
     assert "hardly anything" in made.equation()
     assert "hardly anything" not in replace(made, tree=tree).equation()

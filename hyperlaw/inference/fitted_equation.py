@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
-import xarray as xr
+from numpyro.distributions import Distribution
 
 from hyperlaw.inference.posterior import Posterior
 from hyperlaw.intervals import interval, with_interval
@@ -11,8 +11,9 @@ from hyperlaw.models.equation import SYMBOLS, written
 from hyperlaw.models.law import Law
 from hyperlaw.quote import quote, some_of
 
-# Of an interval as wide as this share of its prior's, and as near to it in the middle, the table says hardly anything.
-LEARNT, NEAR = 0.85, 0.2
+# The table says hardly anything where draws spread by this share of the prior's standard deviation, and lie so many of
+# those from its mean at most.
+LEARNT, NEAR = 0.85, 0.6
 Format: TypeAlias = Literal["text", "latex"]
 
 
@@ -27,15 +28,17 @@ def fitted_equation(posterior: Posterior, format: Format = "text", *, task: str 
     if task is None and posterior.main != [p.name for p in law.own_parameters]:
         task = tasks[0]  # tasks have some parameters separately: there is no population whose centre could be stated
 
-    unlearnt = set()
+    priors, unlearnt = posterior.likelihood.design(posterior.table).priors, set()
 
     def field(name: str, exponential: bool) -> str:
         if name in posterior.pivot:
             return _pivot(posterior, name)
-        draws = _of(posterior.draws, name, task)
-        if "prior" in posterior.tree.children and _as_the_prior(draws, _of(posterior.group("prior"), name, task)):
+        draws = posterior.draws[name]
+        if task is not None and f"{name}_task" in posterior.draws:
+            draws = posterior.draws[f"{name}_task"].sel(task=task)
+        if _as_the_prior(draws.values, priors[name]):
             unlearnt.add(name)
-        return with_interval(*interval(np.exp(draws) if exponential else draws))
+        return with_interval(*interval(np.exp(draws.values) if exponential else draws.values))
 
     lines = [written(line, field, latex=latex) for line in law.equation() or _parameters(law)]
     if latex:
@@ -48,17 +51,10 @@ def _parameters(law: Law) -> list[str]:
     return [f"{p.name} = {{{p.name}}}" for p in law.own_parameters]
 
 
-def _of(draws: xr.Dataset, name: str, task: str | None) -> np.ndarray:
-    """Draws of a parameter, of a task where one is named and has its own."""
-    own = f"{name}_task"
-    return (draws[own].sel(task=task) if task is not None and own in draws else draws[name]).values
-
-
-def _as_the_prior(draws: np.ndarray, prior: np.ndarray) -> bool:
-    """Whether an interval is about its prior's, in width and place."""
-    (low, middle, high), (lowest, centre, highest) = interval(draws), interval(prior)
-    width = highest - lowest
-    return bool(high - low >= LEARNT * width and abs(middle - centre) <= NEAR * width)
+def _as_the_prior(draws: np.ndarray, prior: Distribution) -> bool:
+    """Whether draws have about the width and the place of the prior."""
+    mean, sd = float(prior.mean), float(np.sqrt(prior.variance))
+    return bool(draws.std() >= LEARNT * sd and abs(draws.mean() - mean) <= NEAR * sd)
 
 
 def _pivot(posterior: Posterior, name: str) -> str:
